@@ -1,0 +1,95 @@
+"""Files that are whole or absent: written beside their place, synced, then renamed into it.
+
+Every JSON artefact carries ``kind`` and ``schema_version``; one of a newer schema is refused, never half understood. A directory is
+complete once its marker, written last, is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from byheart.errors import ArtifactError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path in ``path``'s directory that becomes ``path`` when the block ends well, and is removed when it does not.
+
+    Raises:
+        ArtifactError: the disk is full, the directory cannot be written, or any other failing of the system, with its reason.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _sync(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged; free some space or choose another place."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the file is whole and in its place; not every file system can sync a directory
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes ``content`` to ``path``, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, kind: str, schema_version: int, content: Mapping[str, Any]) -> None:
+    """Writes ``content`` as indented UTF-8 JSON headed by ``kind`` and ``schema_version``."""
+    assert not {"kind", "schema_version"} & content.keys(), "the head of an artefact is not its content's to write"
+    document = {"kind": kind, "schema_version": schema_version, **content}
+    write_bytes(
+        path,
+        (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass"),
+    )
+
+
+def read_json(path: Path, kind: str, schema_version: int) -> dict[str, Any]:
+    """The content of a JSON artefact without its two head fields.
+
+    Raises:
+        ArtifactError: missing, unreadable, not JSON, of another kind, or of a newer schema than ``schema_version``.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} does not exist; expected a byheart {kind} there") from error
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not the JSON of a byheart {kind}: {error}") from error
+    if not isinstance(document, dict) or document.get("kind") != kind:
+        raise ArtifactError(f"{path} is not a byheart {kind}")
+    version = document.get("schema_version")
+    if not isinstance(version, int) or version > schema_version:
+        raise ArtifactError(
+            f"{path} has schema version {version}, this byheart reads {kind} up to {schema_version}; install a newer byheart to read it"
+        )
+    return {key: value for key, value in document.items() if key not in ("kind", "schema_version")}

@@ -1,0 +1,164 @@
+"""Adapter + memory → certificate: a full, uncached forward pass over every record, then the free run.
+
+Nothing that training computed is used. Every layer runs on the whole sequence; the logits are taken at the answer positions, in chunks.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from byheart.certify.certificate import Certificate, Failure, Numerics, RecordCertificate, Subject, Verdict
+from byheart.certify.config import CertifyConfig
+from byheart.certify.recite import free_run
+from byheart.certify.tokens import TokenScores, score
+from byheart.memory.batch import collate
+from byheart.memory.buckets import by_length
+from byheart.memory.encode import EncodedMemory, EncodedRecord
+from byheart.method.weighting import CERTIFIED_PROBABILITY
+from byheart.model.adapter import Adapter, attached
+from byheart.model.base import Base
+from byheart.model.split import SplitModel
+
+LOGIT_CHUNK_TOKENS = 512
+
+
+def certify(
+    base: Base,
+    adapter: Adapter,
+    memory: EncodedMemory,
+    config: CertifyConfig = CertifyConfig(),  # noqa: B008 - frozen
+    advance: Callable[[int], None] = lambda _: None,
+) -> Certificate:
+    """Measures every record of ``memory`` with ``adapter`` on ``base``.
+
+    Args:
+        base: the frozen model.
+        adapter: its weights are first rounded to the dtype they are saved in; the adapter itself is not changed.
+        memory: the records.
+        config: see `CertifyConfig`.
+        advance: told a number of records after each batch, of twice the memory's in all (scored, then recited).
+    """
+    saved = adapter.rounded(base.dtype)
+    scores = score_records(base, saved, memory, config, advance)
+    with attached(base.model, saved):
+        runs = free_run(base, memory, config.max_batch_tokens, advance)
+    texts = TokenTexts(base)
+    records = tuple(
+        _judge(record, scores[index], runs[index], texts) for index, record in enumerate(memory.records)
+    )
+    return Certificate(subject=_subject(base, saved, memory), numerics=_numerics(base, config), records=records)
+
+
+@torch.no_grad()
+def score_records(
+    base: Base,
+    adapter: Adapter,
+    memory: EncodedMemory,
+    config: CertifyConfig,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[TokenScores]:
+    """Scores of every record's answer tokens, in the memory's order, on the CPU; one full pass."""
+    whole = SplitModel(base.model, cut=None)
+    scores: dict[int, TokenScores] = {}
+    with attached(base.model, adapter):
+        lengths = [len(record.prompt_ids) + len(record.answer_ids) for record in memory.records]
+        for indices in by_length(lengths, config.max_batch_tokens):
+            batch = collate([memory.records[i] for i in indices], memory.pad_id)
+            final_BTD = whole.suffix(whole.prefix(batch.tokens_BT.to(base.device)))
+            final_AD = final_BTD[batch.predicting_BT.to(base.device)]
+            target_A = batch.target_A.to(base.device)
+            parts = [
+                score(whole.head(final_CD), target_C)
+                for final_CD, target_C in zip(
+                    final_AD.split(LOGIT_CHUNK_TOKENS), target_A.split(LOGIT_CHUNK_TOKENS), strict=True
+                )
+            ]
+            joined = TokenScores.joined(parts).cpu()
+            for row, index in enumerate(indices):
+                scores[index] = joined[batch.record_A == row]
+            advance(len(indices))
+    return [scores[index] for index in range(len(memory.records))]
+
+
+def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], texts: TokenTexts) -> RecordCertificate:
+    """The verdict on one record from its full pass and its free run."""
+    differing = next((i for i, token_id in enumerate(record.answer_ids) if list(run_ids[i : i + 1]) != [token_id]), None)
+    p = _shortest(scores.p_A)
+    verdict: Verdict
+    if differing is not None:
+        verdict = "failed"
+    elif all(value > CERTIFIED_PROBABILITY for value in p):
+        verdict = "certified"
+    else:
+        verdict = "recited"
+    failure = None
+    if differing is not None:
+        came = texts[run_ids[differing]] if differing < len(run_ids) else ""
+        failure = Failure(position=differing, expected=texts[record.answer_ids[differing]], got=came)
+    return RecordCertificate(
+        id=record.id,
+        verdict=verdict,
+        tokens=tuple(texts[token_id] for token_id in record.answer_ids),
+        token_ids=record.answer_ids,
+        p=p,
+        nll_nats=_shortest(scores.nll_A),
+        token_rank=tuple(scores.token_rank_A.tolist()),
+        logit_margin=_shortest(scores.logit_margin_A),
+        rival=tuple(texts[token_id] for token_id in scores.rival_A.tolist()),
+        first_failure=failure,
+    )
+
+
+def _shortest(values_A: torch.Tensor) -> tuple[float, ...]:
+    """fp32 values as the shortest decimals that read back to them, so that no verdict changes in the file."""
+    return tuple(float(str(value)) for value in values_A.numpy().astype(np.float32))
+
+
+class TokenTexts:
+    """Text of single tokens, decoded once each."""
+
+    def __init__(self, base: Base) -> None:
+        self._tokenizer = base.tokenizer
+        self._known: dict[int, str] = {}
+
+    def __getitem__(self, token_id: int) -> str:
+        if token_id not in self._known:
+            self._known[token_id] = self._tokenizer.decode(
+                [token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        return self._known[token_id]
+
+
+def _subject(base: Base, adapter: Adapter, memory: EncodedMemory) -> Subject:
+    return Subject(
+        base_name=base.identity.name,
+        base_architecture=base.identity.architecture,
+        base_revision=base.identity.revision,
+        base_weights_sha256=base.identity.weights_sha256,
+        adapter_sha256=adapter.sha256(base.dtype),
+        tokenizer_fingerprint=memory.tokenizer_fingerprint,
+        template_fingerprint=memory.template_fingerprint,
+        prompt_fingerprint=memory.prompt_fingerprint,
+        memory_fingerprint=memory.fingerprint,
+    )
+
+
+def _numerics(base: Base, config: CertifyConfig) -> Numerics:
+    on_gpu = base.device.type == "cuda"
+    return Numerics(
+        dtype=base.identity.dtype,
+        device=base.identity.device,
+        device_name=torch.cuda.get_device_name(base.device) if on_gpu else platform.processor() or platform.machine(),
+        attention=base.identity.attention,
+        max_batch_tokens=config.max_batch_tokens,
+        num_threads=torch.get_num_threads(),
+        versions={
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("byheart", "torch", "transformers")},
+        },
+    )

@@ -1,0 +1,93 @@
+"""The free run: greedy decoding from the prompt alone, as any engine would do it, with transformers' own `generate` and its cache."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from byheart.memory.buckets import by_length
+from byheart.memory.encode import EncodedMemory
+from byheart.model.base import Base
+from byheart.model.quiet import quiet_transformers
+
+
+def free_run(
+    base: Base, memory: EncodedMemory, max_batch_tokens: int, advance: Callable[[int], None] = lambda _: None
+) -> list[list[int]]:
+    """What greedy decoding gives for each prompt, in the memory's order.
+
+    Args:
+        base: with the adapter attached by the caller.
+        memory: prompts, and the lengths of the answers.
+        max_batch_tokens: padded tokens of a batch, at most.
+        advance: told the number of records after each batch.
+
+    Returns:
+        Token ids by record, at most as many as its answer has; fewer where the end of turn came early (it is included).
+    """
+    runs: dict[int, list[int]] = {}
+    lengths = [len(record.prompt_ids) + len(record.answer_ids) for record in memory.records]
+    for indices in by_length(lengths, max_batch_tokens):
+        records = [memory.records[i] for i in indices]
+        num_new = max(len(record.answer_ids) for record in records)
+        stop_id = memory.stop_id if memory.learn_end else None
+        generated = greedy(base, [record.prompt_ids for record in records], num_new, stop_id, memory.pad_id)
+        for index, record, ids in zip(indices, records, generated, strict=True):
+            runs[index] = ids[: len(record.answer_ids)]
+        advance(len(indices))
+    return [runs[index] for index in range(len(memory.records))]
+
+
+@torch.no_grad()
+def greedy(
+    base: Base,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    stop_id: int | None,
+    pad_id: int,
+    streamer: Any = None,
+) -> list[list[int]]:
+    """Greedy continuation of each prompt, padded on the left within the batch.
+
+    Returns:
+        New token ids by prompt, up to and including ``stop_id``.
+    """
+    from transformers import GenerationConfig
+
+    longest = max(len(prompt) for prompt in prompts)
+    tokens_BT = torch.full((len(prompts), longest), pad_id)
+    attention_mask_BT = torch.zeros_like(tokens_BT)
+    for row, prompt in enumerate(prompts):
+        tokens_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
+        attention_mask_BT[row, longest - len(prompt) :] = 1
+    plain = GenerationConfig(
+        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_id, pad_token_id=pad_id, use_cache=True
+    )
+    with _plain_generation(base.model), quiet_transformers():
+        output_BT = base.model.generate(
+            tokens_BT.to(base.device),
+            attention_mask=attention_mask_BT.to(base.device),
+            generation_config=plain,
+            streamer=streamer,
+        )
+    return [_until(stop_id, ids) for ids in output_BT[:, longest:].tolist()]
+
+
+def _until(stop_id: int | None, ids: list[int]) -> list[int]:
+    return ids[: ids.index(stop_id) + 1] if stop_id in ids else ids
+
+
+@contextlib.contextmanager
+def _plain_generation(model: Any) -> Iterator[None]:
+    """Takes the model's own generation defaults away: a repetition penalty among them would change what greedy means."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own

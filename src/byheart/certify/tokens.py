@@ -1,0 +1,65 @@
+"""Logits → what can be said of each answer token: its probability, its place among all tokens, and its distance from the next best.
+
+Tensor names: A packed answer tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Scores of packed answer tokens, taken in fp32.
+
+    Attributes:
+        p_A: probability.
+        nll_A: −ln p, nats; kept beside p because p rounds to 1.
+        token_rank_A: 1 for the most probable token; tokens with an equal logit count as better, since greedy decoding may choose them.
+        logit_margin_A: the token's logit less the largest other one; above 0 exactly where the token is the argmax, ties left out.
+        rival_A: id of the token with that largest other logit.
+    """
+
+    p_A: Tensor
+    nll_A: Tensor
+    token_rank_A: Tensor
+    logit_margin_A: Tensor
+    rival_A: Tensor
+
+    @classmethod
+    def joined(cls, parts: list[TokenScores]) -> TokenScores:
+        """The scores of several packs, one after the other."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+    def cpu(self) -> TokenScores:
+        """The same on the CPU."""
+        return TokenScores(*(getattr(self, name).cpu() for name in self.__slots__))
+
+    def __getitem__(self, chosen_A: Tensor) -> TokenScores:
+        """The scores of some tokens, chosen by a bool mask or indices."""
+        return TokenScores(*(getattr(self, name)[chosen_A] for name in self.__slots__))
+
+
+def score(logits_AV: Tensor, target_A: Tensor) -> TokenScores:
+    """Scores of the tokens ``target_A`` under ``logits_AV`` (any float dtype).
+
+    >>> scores = score(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([1]))
+    >>> scores.token_rank_A.item(), scores.rival_A.item(), scores.logit_margin_A.item()
+    (2, 0, -1.0)
+    """
+    logits_AV = logits_AV.float()
+    index_A1 = target_A.unsqueeze(-1)
+    target_logit_A1 = logits_AV.gather(-1, index_A1)
+    nll_A = (logits_AV.logsumexp(-1, keepdim=True) - target_logit_A1).squeeze(-1)
+    others_AV = logits_AV.scatter(-1, index_A1, -torch.inf)
+    rival_logit_A, rival_A = others_AV.max(-1)
+    return TokenScores(
+        p_A=(-nll_A).exp(),
+        nll_A=nll_A,
+        token_rank_A=1 + (others_AV >= target_logit_A1).sum(-1),
+        logit_margin_A=target_logit_A1.squeeze(-1) - rival_logit_A,
+        rival_A=rival_A,
+    )

@@ -1,0 +1,73 @@
+"""What a run tells while it goes: one record an epoch, to whoever listens.
+
+``metrics.jsonl`` keeps all of them; a resumed run first drops the lines of epochs that it will run again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from byheart.artifacts import write_bytes
+from byheart.errors import ArtifactError
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEvent:
+    """How an epoch went, as training saw it: each token just before the step that learnt from it.
+
+    Attributes:
+        epoch: from 1.
+        num_epochs: the budget.
+        learning_rate: at the epoch's last step.
+        objective: mean over steps, nats.
+        nll_nats: mean loss of the visited answer tokens.
+        num_visited_records: records that the schedule chose.
+        num_stubborn_tokens: visited answer tokens at or below p = 0.5.
+        num_certified_records: of all records, those whose every token was above 0.5 when last visited.
+        num_records: of the memory.
+        seconds: of this epoch's training.
+        train_seconds: of all training so far.
+    """
+
+    epoch: int
+    num_epochs: int
+    learning_rate: float
+    objective: float
+    nll_nats: float
+    num_visited_records: int
+    num_stubborn_tokens: int
+    num_certified_records: int
+    num_records: int
+    seconds: float
+    train_seconds: float
+
+
+Listener = Callable[[EpochEvent], None]
+
+
+class MetricsFile:
+    """Appends each event to a JSONL file.
+
+    Args:
+        path: ``metrics.jsonl``.
+        num_epochs_kept: lines of later epochs are dropped first; 0 starts anew.
+    """
+
+    def __init__(self, path: Path, num_epochs_kept: int = 0) -> None:
+        self._path = path
+        kept: list[bytes] = []
+        if path.exists():
+            # A killed run can leave a torn last line; it belongs to an epoch after the checkpoint.
+            whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+            kept = [line for line in whole if json.loads(line)["epoch"] <= num_epochs_kept]
+        write_bytes(path, b"".join(kept))
+
+    def __call__(self, event: EpochEvent) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(event)) + "\n")
+        except OSError as error:
+            raise ArtifactError(f"cannot write {self._path}: {error.strerror}; the last checkpoint is kept") from error

@@ -1,0 +1,189 @@
+"""The loop: which records when, at which rate, until when; what it tells, and where it can be taken up again.
+
+It never decides that something is learnt: what training sees was measured before the step that followed. When all records look certified it
+asks ``verify``, an independent full pass, and stops only when that agrees.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from byheart.errors import InterruptedRunError
+from byheart.learn.config import LearnConfig
+from byheart.learn.events import EpochEvent, Listener
+from byheart.learn.state import EpochSums, Progress, load_checkpoint, save_checkpoint
+from byheart.learn.step import BatchOutcome, Stepper
+from byheart.learn.stopping import Plateau, StopReason, Verification
+from byheart.method.schedule import RecordSchedule, Standing
+from byheart.method.weighting import CERTIFIED_PROBABILITY, critical_nll_nats
+
+
+@dataclass(frozen=True, slots=True)
+class LearnResult:
+    """How learning ended; the adapter that was passed in holds what was learnt.
+
+    Attributes:
+        stop_reason: certified (a full pass agreed), budget, or plateau.
+        num_epochs: epochs run.
+        train_seconds: of training steps, over all starts of the run; full passes and loading not counted.
+        last_event: of the last epoch.
+    """
+
+    stop_reason: StopReason
+    num_epochs: int
+    train_seconds: float
+    last_event: EpochEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a run calls while it goes; each may be left out.
+
+    Attributes:
+        verify: a full pass over all records; True where every answer token is above the threshold.
+        on_epoch: told after each epoch.
+        interrupted: asked after each step; True stops the run at a checkpoint.
+        checkpoint: where the checkpoint is kept; one that is there is gone on from; None: nowhere.
+        run_fingerprint: identity of the run, written into the checkpoint.
+    """
+
+    verify: Callable[[], bool] | None = None
+    on_epoch: Listener = lambda event: None
+    interrupted: Callable[[], bool] = lambda: False
+    checkpoint: Path | None = None
+    run_fingerprint: str = ""
+
+
+def learn(stepper: Stepper, schedule: RecordSchedule, config: LearnConfig, seed: int, hooks: Hooks) -> LearnResult:
+    """Trains the stepper's adapter until every record is certified, the budget is spent, or a plateau is reached.
+
+    Raises:
+        InterruptedRunError: ``hooks.interrupted`` said so; the checkpoint is written.
+        ArtifactError: a checkpoint cannot be written or read.
+    """
+    adapter = stepper.adapter
+    with torch.random.fork_rng(devices=[]):
+        adapter.train()
+        try:
+            return _Run(stepper, schedule, config, seed, hooks).to_the_end()
+        finally:
+            adapter.eval()
+
+
+class _Run:
+    """A run under way: its fixed parts, and the progress that its checkpoint holds."""
+
+    def __init__(
+        self, stepper: Stepper, schedule: RecordSchedule, config: LearnConfig, seed: int, hooks: Hooks
+    ) -> None:
+        self.stepper, self.schedule, self.config, self.seed, self.hooks = stepper, schedule, config, seed, hooks
+        self.progress = Progress(Standing.unseen(len(stepper.memory)))
+        if hooks.checkpoint is not None and hooks.checkpoint.exists():
+            self.progress = load_checkpoint(hooks.checkpoint, stepper.adapter, stepper.optimizer)
+        best, num_stale = self.progress.plateau
+        self.plateau = Plateau(config.plateau_epochs or config.epochs, best, num_stale)
+        not_before, wait = self.progress.verification
+        self.verification = Verification(not_before=not_before, wait=wait)
+        self.saved_at = time.monotonic()
+
+    def to_the_end(self) -> LearnResult:
+        while True:
+            event = self.one_epoch()
+            self.hooks.on_epoch(event)
+            if reason := self.stop_reason(event):
+                return LearnResult(reason, event.epoch, event.train_seconds, event)
+            self.save_when_due()
+
+    def one_epoch(self) -> EpochEvent:
+        progress, config = self.progress, self.config
+        if not progress.order:
+            progress.order = self.schedule(progress.epoch, progress.standing, self.seed).tolist()
+            random.Random(f"{self.seed}/{progress.epoch}").shuffle(progress.order)
+        size = config.batch_size * config.accumulation
+        starts = range(0, len(progress.order), size)
+        for start in starts[progress.step :]:
+            before = time.monotonic()
+            outcomes, progress.weighting_state = self.stepper.step(
+                progress.order[start : start + size],
+                self.learning_rate(len(starts)),
+                progress.weighting_state,
+                dropout_seed=(self.seed << 32) + progress.num_steps,
+            )
+            progress.step, progress.num_steps = progress.step + 1, progress.num_steps + 1
+            self.take_in(outcomes, time.monotonic() - before)
+            if self.hooks.interrupted():
+                self.save()
+                raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1} of {config.epochs}")
+            self.save_when_due()
+        event = self.event(len(starts))
+        progress.epoch, progress.step, progress.order, progress.sums = progress.epoch + 1, 0, [], EpochSums()
+        return event
+
+    def learning_rate(self, num_steps_in_epoch: int) -> float:
+        if self.config.decay == "constant":
+            return self.config.learning_rate
+        spent = (self.progress.epoch + self.progress.step / num_steps_in_epoch) / self.config.epochs
+        return self.config.learning_rate * (1 - spent)
+
+    def take_in(self, outcomes: list[BatchOutcome], seconds: float) -> None:
+        progress, sums = self.progress, self.progress.sums
+        for outcome in outcomes:
+            progress.standing.min_probability_N[outcome.indices] = (-outcome.worst_nll_B).exp()
+            progress.standing.last_seen_N[outcome.indices] = progress.epoch
+            sums.objective += outcome.objective / len(outcomes)
+            sums.nll_nats += float(outcome.nll_A.sum())
+            sums.num_tokens += len(outcome.nll_A)
+            sums.num_stubborn_tokens += int((outcome.nll_A > critical_nll_nats()).sum())
+        sums.seconds += seconds
+        progress.train_seconds += seconds
+
+    def event(self, num_steps_in_epoch: int) -> EpochEvent:
+        progress, sums = self.progress, self.progress.sums
+        return EpochEvent(
+            epoch=progress.epoch + 1,
+            num_epochs=self.config.epochs,
+            learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
+            objective=sums.objective / num_steps_in_epoch,
+            nll_nats=sums.nll_nats / sums.num_tokens,
+            num_visited_records=len(progress.order),
+            num_stubborn_tokens=sums.num_stubborn_tokens,
+            num_certified_records=int((progress.standing.min_probability_N > CERTIFIED_PROBABILITY).sum()),
+            num_records=len(progress.standing.last_seen_N),
+            seconds=sums.seconds,
+            train_seconds=progress.train_seconds,
+        )
+
+    def stop_reason(self, event: EpochEvent) -> StopReason | None:
+        looks_certified = event.num_certified_records == event.num_records
+        if self.hooks.verify and looks_certified and self.verification.due(event.epoch):
+            if self.hooks.verify():
+                return "certified"
+            self.verification.failed(event.epoch)
+            self.progress.verification = (self.verification.not_before, self.verification.wait)
+        if event.epoch >= self.config.epochs:
+            return "budget"
+        stuck = self.plateau.reached(event.num_stubborn_tokens)
+        self.progress.plateau = (self.plateau.best, self.plateau.num_stale)
+        return "plateau" if stuck else None
+
+    def save_when_due(self) -> None:
+        if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
+            self.save()
+
+    def save(self) -> None:
+        if self.hooks.checkpoint is None:
+            return
+        save_checkpoint(
+            self.hooks.checkpoint,
+            self.hooks.run_fingerprint,
+            self.progress,
+            self.stepper.adapter,
+            self.stepper.optimizer,
+        )
+        self.saved_at = time.monotonic()

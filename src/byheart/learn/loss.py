@@ -1,0 +1,47 @@
+"""Per-token loss of packed answer tokens, in fp32 whatever the model's dtype.
+
+The logits of a few hundred tokens over a large vocabulary are the largest tensor of a step, so they are taken in chunks of tokens; beyond
+one chunk they are computed again in the backward pass instead of kept.
+
+Tensor names: A packed answer tokens, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+CHUNK_TOKENS = 512
+
+
+def token_losses(
+    head: Callable[[Tensor], Tensor], final_AD: Tensor, target_A: Tensor, chunk_tokens: int = CHUNK_TOKENS
+) -> tuple[Tensor, Tensor]:
+    """Loss of each answer token, and whether greedy decoding would choose it.
+
+    Args:
+        head: final_AD → logits_AV.
+        final_AD: final hidden states at the positions that predict the answer tokens.
+        target_A: the answer tokens' ids, int64.
+        chunk_tokens: answer tokens whose logits exist at once.
+
+    Returns:
+        nll_A: −log p(target) in nats, fp32, with gradient to ``final_AD``.
+        is_argmax_A: whether the target has the largest logit, bool.
+    """
+
+    def one_chunk(final_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
+        logits_CV = head(final_CD).float()
+        target_logit_C = logits_CV.gather(-1, target_C.unsqueeze(-1)).squeeze(-1)
+        return logits_CV.logsumexp(-1) - target_logit_C, logits_CV.argmax(-1) == target_C
+
+    if len(target_A) <= chunk_tokens:
+        return one_chunk(final_AD, target_A)
+    chunks = [
+        checkpoint(one_chunk, final_CD, target_C, use_reentrant=False)
+        for final_CD, target_C in zip(final_AD.split(chunk_tokens), target_A.split(chunk_tokens), strict=True)
+    ]
+    return torch.cat([nll_C for nll_C, _ in chunks]), torch.cat([is_argmax_C for _, is_argmax_C in chunks])

@@ -1,0 +1,139 @@
+"""Everything a run must remember between two steps, and its checkpoint: one file, replaced whole.
+
+The file is safetensors: fp32 master weights, AdamW's moments and the records' standing as tensors, the rest as JSON in its header. A run that goes
+on from it takes the same steps, to the last bit on a CPU, as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from byheart.artifacts import atomic_path
+from byheart.errors import ArtifactError
+from byheart.method.schedule import Standing
+from byheart.method.weighting import WeightingState
+from byheart.model.adapter import Adapter
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class EpochSums:
+    """Running sums of the epoch under way."""
+
+    objective: float = 0.0
+    nll_nats: float = 0.0
+    num_tokens: int = 0
+    num_stubborn_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        epoch: of the next step, from 0.
+        step: of the next step within the epoch.
+        num_steps: optimizer steps of the whole run so far.
+        order: record indices of the epoch under way; empty between epochs.
+        standing: how each record stood when last seen.
+        weighting_state: the weighting's own.
+        sums: of the epoch under way.
+        train_seconds: of all training so far, over all starts.
+        plateau: (fewest stubborn tokens, stale epochs) of `stopping.Plateau`.
+        verification: (not before, wait) of `stopping.Verification`.
+    """
+
+    standing: Standing
+    epoch: int = 0
+    step: int = 0
+    num_steps: int = 0
+    order: list[int] = field(default_factory=list)
+    weighting_state: WeightingState = field(default_factory=dict)
+    sums: EpochSums = field(default_factory=EpochSums)
+    train_seconds: float = 0.0
+    plateau: tuple[int | None, int] = (None, 0)
+    verification: tuple[int, int] = (0, 1)
+
+
+def save_checkpoint(
+    path: Path, run_fingerprint: str, progress: Progress, adapter: Adapter, optimizer: torch.optim.Optimizer
+) -> None:
+    """Replaces the checkpoint at ``path``.
+
+    Raises:
+        ArtifactError: it cannot be written; the one before is kept.
+    """
+    tensors: dict[str, Tensor] = {
+        "standing.min_probability": progress.standing.min_probability_N,
+        "standing.last_seen": progress.standing.last_seen_N,
+    }
+    adam_steps = 0
+    for name, parameter in adapter.named_parameters():
+        tensors[f"weight.{name}"] = parameter.detach().cpu()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if key == "step":
+                adam_steps = int(value)
+            else:
+                tensors[f"{key}.{name}"] = value.detach().cpu()
+    plain = asdict(progress)
+    del plain["standing"]
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "run_fingerprint": run_fingerprint,
+        "adam_steps": adam_steps,
+        "progress": plain,
+    }
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"byheart": json.dumps(header)})
+
+
+def checkpoint_fingerprint(path: Path) -> str | None:
+    """Fingerprint of the run that a checkpoint belongs to; None where there is no checkpoint."""
+    return _header(path)["run_fingerprint"] if path.exists() else None
+
+
+def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimizer) -> Progress:
+    """Puts a checkpoint's weights and moments into ``adapter`` and ``optimizer``.
+
+    Raises:
+        ArtifactError: not a checkpoint, or one of a newer byheart.
+    """
+    header = _header(path)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    with torch.no_grad():
+        for name, parameter in adapter.named_parameters():
+            parameter.copy_(tensors[f"weight.{name}"])
+            if f"exp_avg.{name}" in tensors:
+                optimizer.state[parameter] = {
+                    "step": torch.tensor(float(header["adam_steps"])),
+                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
+                }
+    plain = header["progress"]
+    standing = Standing(tensors["standing.min_probability"], tensors["standing.last_seen"])
+    lists = {"plateau": tuple(plain.pop("plateau")), "verification": tuple(plain.pop("verification"))}
+    return Progress(standing=standing, sums=EpochSums(**plain.pop("sums")), **lists, **plain)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["byheart"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a byheart checkpoint ({error}); remove it to start anew") from error
+    if header["schema_version"] > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path} has schema version {header['schema_version']}, this byheart reads up to {SCHEMA_VERSION}; install a newer byheart"
+        )
+    return header

@@ -1,0 +1,123 @@
+"""One optimizer step: batches of cached activations through the suffix, weighed answer tokens, AdamW on fp32 master weights.
+
+    hidden_BTD → suffix → final_AD → head → nll_A → weighting → objective → gradient → clip → AdamW
+
+Tensor names: B records of a batch, T positions, A packed answer tokens, D hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from byheart.learn.activations import ActivationCache
+from byheart.learn.config import LearnConfig
+from byheart.learn.loss import token_losses
+from byheart.memory.batch import collate
+from byheart.memory.encode import EncodedMemory
+from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState, objective
+from byheart.model.adapter import Adapter, attached
+from byheart.model.split import SplitModel
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What one batch showed, measured before the step that follows it.
+
+    Attributes:
+        indices: the batch's records, as indices into the memory.
+        objective: nats.
+        nll_A: loss of each answer token in nats, fp32, on the CPU.
+        worst_nll_B: largest loss of each record's answer tokens, nats.
+    """
+
+    indices: Sequence[int]
+    objective: float
+    nll_A: Tensor
+    worst_nll_B: Tensor
+
+
+class Stepper:
+    """Takes optimizer steps on an adapter, which is attached to the model for the length of each step.
+
+    Args:
+        split_model: cut at or below the adapter's lowest layer.
+        adapter: fp32 master weights, changed in place.
+        memory: the records.
+        activations: ``split_model.prefix`` of every record.
+        weighting: how much each answer token counts.
+        config: batch, clipping and AdamW.
+    """
+
+    def __init__(
+        self,
+        split_model: SplitModel,
+        adapter: Adapter,
+        memory: EncodedMemory,
+        activations: ActivationCache,
+        weighting: TokenWeighting,
+        config: LearnConfig,
+    ) -> None:
+        self.split_model, self.adapter, self.memory, self.activations = split_model, adapter, memory, activations
+        self.weighting, self.config = weighting, config
+        self.parameters = list(adapter.parameters())
+        self.device = self.parameters[0].device
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+
+    def step(
+        self, indices: Sequence[int], learning_rate: float, state: WeightingState, dropout_seed: int
+    ) -> tuple[list[BatchOutcome], WeightingState]:
+        """One optimizer step over some records, in batches; none is taken where no token has a weight.
+
+        Args:
+            indices: the step's records.
+            learning_rate: of this step.
+            state: the weighting's.
+            dropout_seed: of the adapter's dropout, so that a resumed run draws what an unbroken one draws.
+        """
+        if self.adapter.placement.lora_dropout:
+            torch.manual_seed(dropout_seed)
+        size = self.config.batch_size
+        batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+        outcomes: list[BatchOutcome] = []
+        with attached(self.split_model.model, self.adapter):
+            for batch in batches:
+                outcome, state = self._forward_backward(batch, state, 1 / len(batches))
+                outcomes.append(outcome)
+        if any(parameter.grad is not None for parameter in self.parameters):
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+            self.optimizer.param_groups[0]["lr"] = learning_rate
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return outcomes, state
+
+    def _forward_backward(
+        self, indices: Sequence[int], state: WeightingState, share_of_step: float
+    ) -> tuple[BatchOutcome, WeightingState]:
+        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id)
+        hidden_BTD = self.activations.batch(indices, self.device)
+        final_AD = self.split_model.suffix(hidden_BTD)[batch.predicting_BT.to(self.device)]
+        nll_A, is_argmax_A = token_losses(self.split_model.head, final_AD, batch.target_A.to(self.device))
+        tokens = TokenBatch(
+            nll_A=nll_A.detach(),
+            is_argmax_A=is_argmax_A,
+            record_A=batch.record_A.to(self.device),
+            position_A=batch.position_A.to(self.device),
+            record_ids=batch.record_ids,
+        )
+        weight_A, state = self.weighting(tokens, state)
+        value = objective(nll_A, weight_A, self.weighting.epsilon)
+        if weight_A.any():
+            (value * share_of_step).backward()
+        seen_A = tokens.nll_A.cpu()
+        worst_nll_B = torch.zeros(len(indices)).scatter_reduce(0, batch.record_A, seen_A, reduce="amax")
+        return BatchOutcome(indices, float(value.detach()), seen_A, worst_nll_B), state

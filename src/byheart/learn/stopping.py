@@ -1,0 +1,52 @@
+"""When to stop: everything certified by a full pass, the budget spent, or no way forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+StopReason = Literal["certified", "budget", "plateau"]
+
+
+@dataclass(slots=True)
+class Plateau:
+    """Tells when the number of stubborn tokens has not fallen for ``patience`` epochs.
+
+    Attributes:
+        patience: epochs without a new minimum after which there is no way forward.
+        best: fewest stubborn tokens of an epoch so far.
+        num_stale: epochs since then.
+    """
+
+    patience: int
+    best: int | None = None
+    num_stale: int = 0
+
+    def reached(self, num_stubborn_tokens: int) -> bool:
+        """Takes an epoch's count in; True where the patience is at its end."""
+        if self.best is None or num_stubborn_tokens < self.best:
+            self.best, self.num_stale = num_stubborn_tokens, 0
+        else:
+            self.num_stale += 1
+        return self.num_stale >= self.patience
+
+
+@dataclass(slots=True)
+class Verification:
+    """Spaces full passes out: each that finds something uncertified doubles the epochs until the next, up to ``max_wait``.
+
+    Counted in epochs, not seconds, so that the same seed takes the same way on a slow day.
+    """
+
+    max_wait: int = 8
+    wait: int = 1
+    not_before: int = 0
+
+    def due(self, epoch: int) -> bool:
+        """Whether a full pass may be made after ``epoch``."""
+        return epoch >= self.not_before
+
+    def failed(self, epoch: int) -> None:
+        """Takes in that the pass after ``epoch`` found something uncertified."""
+        self.not_before = epoch + self.wait
+        self.wait = min(self.wait * 2, self.max_wait)

@@ -1,0 +1,1 @@
+"""What is to be learnt: text and its token ids. Knows no model."""

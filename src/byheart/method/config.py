@@ -1,0 +1,69 @@
+"""Settings of the methods."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from byheart.settings import Settings
+
+PAPER_RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""Share of the records that each stage of the paper's curriculum shows."""
+
+MethodName = Literal["sft", "memft-ot", "memft-sw", "memft-sw-curriculum"]
+
+
+class WindowConfig(Settings):
+    """The spatial sliding window (MemFT-SW); see `byheart.method.window` for the formula."""
+
+    sharpness: float = Field(default=10.0, gt=0)
+    """κ, slope of the soft threshold, 1/nats."""
+    decay_tokens: float = Field(default=20.0, gt=0)
+    """τ, decay of the mask after the first error, tokens."""
+    window_tokens: float = Field(default=50.0, gt=0)
+    """Length of the window before it expands, tokens."""
+    floor: float = Field(default=0.01, ge=0, le=1)
+    """Mask outside the window."""
+    patience: int = Field(default=3, ge=1)
+    """Steps the first error must have stayed put before the window grows."""
+    growth: float = Field(default=0.5, ge=0)
+    """Added to the expansion at each such step."""
+    max_expansion: float = Field(default=4.0, ge=1)
+    """Upper bound of the expansion."""
+
+
+class CurriculumConfig(Settings):
+    """The growing prefix (MemFT-SW, temporal)."""
+
+    ratios: tuple[float, ...] = PAPER_RATIOS
+    """Share of the records shown in each stage."""
+    boundaries: tuple[int, ...] | None = None
+    """Epoch at which each stage ends; None: the paper's stages at 1k answer tokens, scaled to the run's epochs."""
+
+
+class CompatConfig(Settings):
+    """Quirks of the authors' scripts, off by default; set them to reproduce published runs."""
+
+    sft_when_none_active: bool = False
+    """A batch without sub-threshold tokens is trained with the plain SFT loss (memft-ot)."""
+    window_state_by_slot: bool = False
+    """Window state is kept by place in the batch, not by record (memft-sw)."""
+    window_skip_last_tokens: int = Field(default=0, ge=0)
+    """Answer tokens left out at the end (memft-sw; 5 in the scripts for Qwen)."""
+
+
+class MethodConfig(Settings):
+    """Which tokens and records the training budget goes to."""
+
+    name: MethodName = "memft-ot"
+    """sft: all tokens alike · memft-ot: tokens below the threshold only · memft-sw: a window from the first error on · memft-sw-curriculum:
+    memft-ot over a growing share of the records."""
+    margin: float = Field(default=0.1, ge=0, lt=0.5)
+    """Added to p = 0.5 where training decides that a token is done, so that what is learnt survives small changes of numerics. The
+    certificate's own threshold stays 0.5. The paper has 0."""
+    epsilon: float = Field(default=0.01, ge=0)
+    """Added to the objective's denominator (the paper's worked example); sft has none."""
+    window: WindowConfig = WindowConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    compat: CompatConfig = CompatConfig()

@@ -1,0 +1,66 @@
+"""The methods by name: an explicit table, name → (weighting, schedule).
+
+To add a method, write its weighting or schedule in a file of its own and add a row to `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from byheart.method.config import MethodConfig, MethodName
+from byheart.method.curriculum import PAPER_BOUNDARIES, GrowingPrefix
+from byheart.method.schedule import AllRecords, RecordSchedule
+from byheart.method.threshold import Threshold
+from byheart.method.weighting import TokenWeighting, Uniform, critical_nll_nats
+from byheart.method.window import SlidingWindow
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method ready to run."""
+
+    weighting: TokenWeighting
+    schedule: RecordSchedule
+
+
+def _uniform(config: MethodConfig) -> TokenWeighting:
+    return Uniform()
+
+
+def _threshold(config: MethodConfig) -> TokenWeighting:
+    return Threshold(critical_nll_nats(config.margin), config.epsilon, config.compat.sft_when_none_active)
+
+
+def _window(config: MethodConfig) -> TokenWeighting:
+    return SlidingWindow(
+        critical_nll_nats=critical_nll_nats(config.margin),
+        epsilon=config.epsilon,
+        state_by_slot=config.compat.window_state_by_slot,
+        skip_last_tokens=config.compat.window_skip_last_tokens,
+        **config.window.model_dump(),
+    )
+
+
+def _all_records(config: MethodConfig, epochs: int, batch_size: int) -> RecordSchedule:
+    return AllRecords()
+
+
+def _growing_prefix(config: MethodConfig, epochs: int, batch_size: int) -> RecordSchedule:
+    scaled = tuple(round(share * epochs) for share in PAPER_BOUNDARIES)
+    return GrowingPrefix(config.curriculum.boundaries or scaled, batch_size, config.curriculum.ratios)
+
+
+METHODS: dict[
+    MethodName, tuple[Callable[[MethodConfig], TokenWeighting], Callable[[MethodConfig, int, int], RecordSchedule]]
+] = {
+    "sft": (_uniform, _all_records),
+    "memft-ot": (_threshold, _all_records),
+    "memft-sw": (_window, _all_records),
+    "memft-sw-curriculum": (_threshold, _growing_prefix),
+}
+
+
+def build(config: MethodConfig, epochs: int, batch_size: int) -> Method:
+    """The method that ``config`` names, for a run of ``epochs`` epochs with ``batch_size`` records a step."""
+    weighting, schedule = METHODS[config.name]
+    return Method(weighting(config), schedule(config, epochs, batch_size))
