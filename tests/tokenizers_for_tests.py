@@ -28,12 +28,14 @@ _CORPUS = [
 _MARKERS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 
 
-def byte_level_bpe(normalizer: normalizers.Normalizer | None = None, vocab_size: int = 400) -> Tokenizer:
+def byte_level_bpe(
+    normalizer: normalizers.Normalizer | None = None, vocab_size: int = 400, *, add_prefix_space: bool = False
+) -> Tokenizer:
     """Every byte has a token, as in GPT-2, Llama 3, Qwen and SmolLM."""
     tokenizer = Tokenizer(models.BPE())
     if normalizer is not None:
         tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -90,3 +92,9 @@ def nfc_tokenizer() -> PreTrainedTokenizerFast:
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
     """A BPE of the SentencePiece kind."""
     return fast(metaspace_bpe(), unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>")
+
+
+@cache
+def prefix_space_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE that puts a space before a text, as OPT's and some of GPT-2's kind."""
+    return fast(byte_level_bpe(add_prefix_space=True), eos_token="<|endoftext|>", pad_token="<|endoftext|>")

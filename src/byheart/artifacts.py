@@ -1,7 +1,7 @@
 """Files that are whole or absent: written beside their place, synced, then renamed into it.
 
-Every JSON artefact carries ``kind`` and ``schema_version``; one of a newer schema is refused, never half understood. A directory is
-complete once its marker, written last, is there.
+Every JSON artefact carries ``kind`` and ``schema_version``; one of a newer schema is refused, never half understood. A
+directory is complete once its marker, written last, is there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from byheart.errors import ArtifactError
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in ``path``'s directory that becomes ``path`` when the block ends well, and is removed when it does not.
+    """A temporary path in ``path``'s directory that becomes ``path`` when the block ends well, and is removed when it
+    does not.
 
     Raises:
-        ArtifactError: the disk is full, the directory cannot be written, or any other failing of the system, with its reason.
+        ArtifactError: the disk is full, the directory cannot be written, or any other failing of the system, with its
+            reason.
     """
     temporary: Path | None = None
     try:
@@ -38,7 +40,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged; free some space or choose another place."
+            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged; "
+            "free some space or choose another place."
         ) from error
     finally:
         if temporary is not None:
@@ -90,6 +93,7 @@ def read_json(path: Path, kind: str, schema_version: int) -> dict[str, Any]:
     version = document.get("schema_version")
     if not isinstance(version, int) or version > schema_version:
         raise ArtifactError(
-            f"{path} has schema version {version}, this byheart reads {kind} up to {schema_version}; install a newer byheart to read it"
+            f"{path} has schema version {version}, this byheart reads {kind} up to "
+            f"{schema_version}; install a newer byheart to read it"
         )
     return {key: value for key, value in document.items() if key not in ("kind", "schema_version")}

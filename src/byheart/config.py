@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from byheart.certify.config import CertifyConfig
-from byheart.learn.config import LearnConfig
+from byheart.certification.config import CertifyConfig
+from byheart.learning.config import LearnConfig
 from byheart.memory.formats import FormatConfig
 from byheart.memory.template import EncodeConfig
 from byheart.method.config import MethodConfig
@@ -27,7 +27,7 @@ class RunConfig(Settings):
     method: MethodConfig = MethodConfig()
     learn: LearnConfig = LearnConfig()
     certify: CertifyConfig = CertifyConfig()
-    seed: int = Field(42, ge=0, lt=2**31)
+    seed: int = Field(default=42, ge=0, lt=2**31)
     """Of the adapter's first weights, the order of records and dropout."""
 
     @classmethod

@@ -1,7 +1,7 @@
 """Identity of whatever is cached or compared: canonical JSON → sha256.
 
-Two values with the same fingerprint are the same configuration, data or file. Floats are written by ``repr`` (shortest form that reads
-back equal), keys are sorted, text is UTF-8, so that a fingerprint holds across processes and machines.
+Two values with the same fingerprint are the same configuration, data or file. Floats are written by ``repr`` (shortest
+form that reads back equal), keys are sorted, text is UTF-8, so that a fingerprint holds across processes and machines.
 """
 
 from __future__ import annotations

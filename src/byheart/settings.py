@@ -1,6 +1,7 @@
 """Settings: frozen records that refuse what they do not know.
 
-Each room owns its own settings record, beside the code it steers; this file only holds what they share, and knows no setting by name.
+Each room owns its own settings record, beside the code it steers; this file only holds what they share, and knows no
+setting by name.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 import pytest
 
 from byheart.errors import RecordsError
+from byheart.memory.encode import encode
 from byheart.memory.records import Memory
 
 
@@ -26,3 +27,15 @@ def refused(read, tmp_path):
         return [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
 
     return refused_
+
+
+@pytest.fixture
+def encode_problems():
+    """The problems that encoding a memory meets."""
+
+    def encode_problems_(memory: Memory, tokenizer, **arguments) -> list[str]:
+        with pytest.raises(RecordsError) as caught:
+            encode(memory, tokenizer, **arguments)
+        return [str(problem) for problem in caught.value.problems]
+
+    return encode_problems_

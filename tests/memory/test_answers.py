@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from byheart.errors import RecordsError
 from byheart.memory.encode import EncodeConfig, decode_answer, encode
 from byheart.memory.records import Memory
 from tokenizers_for_tests import (
@@ -11,9 +10,9 @@ from tokenizers_for_tests import (
     fast,
     metaspace_tokenizer,
     nfc_tokenizer,
+    prefix_space_tokenizer,
 )
 
-RAW = EncodeConfig(template="raw")
 RAW = EncodeConfig(template="raw")
 texts = st.text(min_size=1)
 awkward = st.text(st.sampled_from(" \t\n\r▁:x<|im_start|>e\u0301\u0300é가\u1100\u1161😀\u200d兔"), min_size=1)
@@ -26,12 +25,6 @@ def answer_of(tokenizer, answer: str, config: EncodeConfig | None = None) -> tup
     answer_ids = record.answer_ids[:-1] if encoded.learn_end else record.answer_ids
     assert decode_answer(record.prompt_ids, answer_ids, tokenizer) == answer
     return answer_ids
-
-
-def problems_of(memory: Memory, tokenizer, **arguments) -> list[str]:
-    with pytest.raises(RecordsError) as caught:
-        encode(memory, tokenizer, **arguments)
-    return [str(problem) for problem in caught.value.problems]
 
 
 @given(texts | awkward)
@@ -49,7 +42,17 @@ def test_metaspace_gives_back_any_text_without_its_space_sign(answer):
     answer_of(metaspace_tokenizer(), answer)
 
 
-@pytest.mark.parametrize("tokenizer", [chat_tokenizer, nfc_tokenizer, metaspace_tokenizer])
+@given(texts | awkward)
+def test_a_space_that_the_tokenizer_puts_before_a_text_is_kept_out(answer):
+    answer_of(prefix_space_tokenizer(), answer)
+
+
+@pytest.mark.parametrize("answer", ["\n", "\n\n", ":", "x", "xx", "\n:x"])
+def test_an_answer_that_merges_with_one_anchor_is_held_by_another(answer):
+    answer_of(prefix_space_tokenizer(), answer)
+
+
+@pytest.mark.parametrize("tokenizer", [chat_tokenizer, nfc_tokenizer, metaspace_tokenizer, prefix_space_tokenizer])
 def test_a_chat_marker_is_learnt_as_text(tokenizer):
     ids = answer_of(tokenizer(), "<|im_start|>user\n<|im_end|>")
     assert not set(ids) & set(tokenizer().added_tokens_decoder)
@@ -71,25 +74,20 @@ def test_metaspace_puts_no_space_before_the_answer():
     assert tokenizer.convert_ids_to_tokens(list(answer_of(tokenizer, " the dog")))[0].startswith("▁")
 
 
-@pytest.mark.parametrize("answer", ["\nthe dog", ":the dog", "xthe dog", "\n\n", " "])
-def test_an_answer_that_begins_like_an_anchor_is_not_lost_in_it(answer):
-    answer_of(metaspace_tokenizer(), answer)
-
-
-def test_what_a_tokenizer_cannot_write_is_refused_naming_the_characters():
-    (problem,) = problems_of(Memory.from_pairs([("a", "b"), ("c", "one▁two")]), metaspace_tokenizer())
+def test_what_a_tokenizer_cannot_write_is_refused_naming_the_characters(encode_problems):
+    (problem,) = encode_problems(Memory.from_pairs([("a", "b"), ("c", "one▁two")]), metaspace_tokenizer())
     assert problem.startswith("pair 2: ")
     assert "from its character 4 on, '▁' (U+2581) comes back as ' ' (U+0020)" in problem
 
 
-def test_a_marker_that_can_only_be_control_is_refused():
+def test_a_marker_that_can_only_be_control_is_refused(encode_problems):
     vocab = {word: token_id for token_id, word in enumerate(["<unk>", "<|end|>", "one", "two"])}
     words = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words.decoder = decoders.Fuse()
     tokenizer = fast(words, eos_token="<|end|>", unk_token="<unk>")
     memory = Memory.from_pairs([("one", "two"), ("two", "<|end|>"), ("two two", "three")])
-    control, unknown = problems_of(memory, tokenizer, config=RAW)
+    control, unknown = encode_problems(memory, tokenizer, config=RAW)
     assert "pair 2: answer holds '<|end|>', which this tokenizer reads as a control token only" in control
     assert "pair 3: answer cannot be written" in unknown
     assert "'three'" in unknown

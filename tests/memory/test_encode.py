@@ -3,7 +3,7 @@ import copy
 import pytest
 from tokenizers import normalizers
 
-from byheart.errors import RecordsError, SettingsError
+from byheart.errors import SettingsError
 from byheart.memory.encode import EncodeConfig, encode, encode_prompt
 from byheart.memory.records import Memory, Record
 from byheart.memory.tokenizer import tokenizer_fingerprint
@@ -18,24 +18,18 @@ from tokenizers_for_tests import (
 RAW = EncodeConfig(template="raw")
 
 
-def problems_of(memory: Memory, tokenizer, **arguments) -> list[str]:
-    with pytest.raises(RecordsError) as caught:
-        encode(memory, tokenizer, **arguments)
-    return [str(problem) for problem in caught.value.problems]
-
-
-def test_a_record_longer_than_the_context_names_both_numbers():
+def test_a_record_longer_than_the_context_names_both_numbers(encode_problems):
     memory, tokenizer = Memory.from_pairs([("a", "1"), ("b", "2" * 40)]), chat_tokenizer()
     lengths = [record.num_tokens for record in encode(memory, tokenizer).records]
     assert len(encode(memory, tokenizer, max_tokens=max(lengths))) == 2
-    (problem,) = problems_of(memory, tokenizer, max_tokens=max(lengths) - 1)
+    (problem,) = encode_problems(memory, tokenizer, max_tokens=max(lengths) - 1)
     assert problem.startswith(f"pair 2: {lengths[1] - 41} tokens of prompt and 41 of answer are more than")
     assert f"context of {max(lengths) - 1}" in problem
 
 
-def test_all_problems_are_told_at_once_in_order():
+def test_all_problems_are_told_at_once_in_order(encode_problems):
     memory = Memory.from_pairs([("a", "▁"), ("b", "x"), ("c", "y" * 99), ("d", "▁▁")])
-    found = problems_of(memory, metaspace_tokenizer(), max_tokens=90)
+    found = encode_problems(memory, metaspace_tokenizer(), max_tokens=90)
     assert [problem.split(":")[0] for problem in found] == ["pair 1", "pair 3", "pair 4"]
 
 
@@ -50,9 +44,9 @@ def test_the_tokenizer_is_left_as_it_was():
     assert (backend.to_str(), backend.encode_special_tokens) == before
 
 
-def test_the_tokenizer_is_left_as_it_was_when_records_are_refused():
+def test_the_tokenizer_is_left_as_it_was_when_records_are_refused(encode_problems):
     tokenizer = copy.deepcopy(metaspace_tokenizer())
-    problems_of(Memory.from_pairs([("a", "▁")]), tokenizer)
+    encode_problems(Memory.from_pairs([("a", "▁")]), tokenizer)
     assert tokenizer.backend_tokenizer.encode_special_tokens is False
 
 

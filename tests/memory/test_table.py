@@ -22,7 +22,7 @@ def test_csv_gives_back_any_text(tmp_path_factory, answers):
     assert {record.prompt: record.answer for record in Memory.from_file(path)} == answers
 
 
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_csv_with_newlines_and_quotes_in_fields(read, tmp_path, newline, mark):
     rows = ["id,query,target", '7,"a,b"," x\ny "', "", ',q,"say ""e"""']

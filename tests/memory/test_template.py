@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import processors
 
-from byheart.errors import RecordsError, SettingsError
+from byheart.errors import SettingsError
 from byheart.memory.encode import EncodeConfig, decode_answer, encode, encode_prompt
 from byheart.memory.records import Memory, Message
 from tokenizers_for_tests import (
@@ -14,20 +14,12 @@ from tokenizers_for_tests import (
 )
 
 RAW = EncodeConfig(template="raw")
-RAW = EncodeConfig(template="raw")
 texts = st.text(min_size=1)
-awkward = st.text(st.sampled_from(" \t\n\r▁:x<|im_start|>e\u0301\u0300é가\u1100\u1161😀\u200d兔"), min_size=1)
 
 
 def text_of_prompt(prompt, config: EncodeConfig | None = None, tokenizer=None) -> str:
     tokenizer = tokenizer or chat_tokenizer()
     return str(tokenizer.decode(list(encode_prompt(prompt, tokenizer, config or EncodeConfig()))))
-
-
-def problems_of(memory: Memory, tokenizer, **arguments) -> list[str]:
-    with pytest.raises(RecordsError) as caught:
-        encode(memory, tokenizer, **arguments)
-    return [str(problem) for problem in caught.value.problems]
 
 
 @given(texts)
@@ -85,31 +77,33 @@ def test_raw_prompts_get_the_tokenizers_own_special_tokens():
     assert encode_prompt("the", tokenizer, RAW)[0] == backend.token_to_id(bos)
 
 
-def test_a_conversation_has_no_raw_form():
+def test_a_conversation_has_no_raw_form(encode_problems):
     memory = Memory.from_pairs([((Message("system", "s"), Message("user", "a")), "b")])
-    (problem,) = problems_of(memory, chat_tokenizer(), config=RAW)
+    (problem,) = encode_problems(memory, chat_tokenizer(), config=RAW)
     assert problem.startswith("pair 1: prompt is a conversation, which template: raw cannot write")
 
 
-def test_what_the_template_refuses_is_told_with_its_reason():
+def test_what_the_template_refuses_is_told_with_its_reason(encode_problems):
     template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}x"
     tokenizer = fast(byte_level_bpe(), template, eos_token="<|endoftext|>")
     memory = Memory.from_pairs([("a", "b"), ((Message("system", "s"), Message("user", "a")), "b")])
-    (problem,) = problems_of(memory, tokenizer)
+    (problem,) = encode_problems(memory, tokenizer)
     assert problem.startswith("pair 2: the chat template refuses the prompt: no system role")
 
 
-def test_prompts_that_the_template_makes_equal_are_refused():
+def test_prompts_that_the_template_makes_equal_are_refused(encode_problems):
     template = "<|im_start|>{{ messages[-1].content | trim }}<|im_end|>"
     tokenizer = fast(byte_level_bpe(), template, eos_token="<|endoftext|>")
-    (problem,) = problems_of(Memory.from_pairs([("a", "1"), ("b", "2"), ("a ", "3")]), tokenizer)
+    (problem,) = encode_problems(Memory.from_pairs([("a", "1"), ("b", "2"), ("a ", "3")]), tokenizer)
     assert problem.startswith("pair 3: prompt has the same token ids as the one at pair 1")
 
 
-def test_a_prompt_without_tokens_is_refused():
+def test_a_prompt_without_tokens_is_refused(encode_problems):
     template = "{{ messages[-1].content | trim }}"
     tokenizer = fast(byte_level_bpe(), template, eos_token="<|endoftext|>")
-    assert problems_of(Memory.from_pairs([(" ", "b")]), tokenizer) == ["pair 1: prompt has no tokens; add text to it"]
+    assert encode_problems(Memory.from_pairs([(" ", "b")]), tokenizer) == [
+        "pair 1: prompt has no tokens; add text to it"
+    ]
 
 
 @pytest.mark.parametrize(

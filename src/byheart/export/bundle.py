@@ -1,88 +1,199 @@
-"""The bundle: a directory that holds the adapter, what it was taught, the proof, and how it came about.
-
-    adapter_config.json, adapter_model.safetensors   what PEFT and the engines load
-    certificate.json                                 what was measured
-    records.jsonl                                    what was learnt; the adapter gives it to whoever asks, so keep both alike safe
-    metrics.jsonl                                    every epoch
-    byheart.json                                     the manifest, written last: without it the bundle is not whole
-"""
+"""A bundle: what was learnt, ready to be saved, certified again, or asked."""
 
 from __future__ import annotations
 
+import enum
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from byheart.artifacts import read_json, write_json
-from byheart.errors import ArtifactError
+from byheart.certification.certificate import Certificate
+from byheart.certification.check import certify as check
+from byheart.certification.recite import greedy
+from byheart.config import RunConfig
+from byheart.errors import ArtifactError, BundleError
+from byheart.export.manifest import (
+    CERTIFICATE_FILE,
+    CHECKPOINT_FILE,
+    MANIFEST_FILE,
+    RECORDS_FILE,
+    Manifest,
+)
+from byheart.export.peft import read_adapter, write_adapter
 from byheart.fingerprint import file_sha256
+from byheart.learning.state import read_header
+from byheart.memory.encode import decode_answer, encode
+from byheart.memory.record import Prompt
+from byheart.memory.records import Memory
+from byheart.memory.template import EncodeConfig, encode_prompt, find_stop_id, template_fingerprint
+from byheart.memory.tokenizer import tokenizer_fingerprint
+from byheart.model.adapter import Adapter, attached
+from byheart.model.base import Base, load
+from byheart.model.config import ModelConfig
+from byheart.model.placement import Placement
 
-MANIFEST_FILE = "byheart.json"
-CERTIFICATE_FILE = "certificate.json"
-RECORDS_FILE = "records.jsonl"
-METRICS_FILE = "metrics.jsonl"
-CHECKPOINT_FILE = "checkpoint.safetensors"
-KIND = "bundle"
-SCHEMA_VERSION = 1
+LONGEST_ANSWER_TOKENS = 4096
 
 
-class Manifest(BaseModel):
-    """How a bundle came about, and the hashes of its files."""
+@dataclass(frozen=True)
+class Bundle:
+    """What `byheart.learn` gives back.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    Attributes:
+        memory: what was to be learnt.
+        base: the frozen model.
+        adapter: the weights, rounded as they are saved.
+        certificate: what was measured.
+        manifest: how it came about.
+    """
 
-    run_fingerprint: str
-    """Identity of the run: settings, records' ids, base model."""
-    settings: dict[str, Any]
-    """The full resolved settings."""
-    placement: dict[str, Any]
-    """The adapter's exact modules, rank and scale."""
-    base: dict[str, str | None]
-    """Identity of the base model."""
-    tokenizer_fingerprint: str
-    """Hash of the tokenizer."""
-    template_fingerprint: str
-    """Hash of the chat template and its settings."""
-    prompt_fingerprint: str
-    """Hash of every record's exact prompt ids."""
-    summary: dict[str, Any]
-    """What ``byheart learn --json`` prints, without ``bundle``."""
-    stop_reason: str
-    """certified, budget or plateau."""
-    rank_reason: str
-    """Why the adapter has its rank."""
-    bits: float
-    """Information in the records that come back; see docs/certificate.md."""
-    files: dict[str, str]
-    """sha256 of the bundle's other files."""
+    memory: Memory
+    base: Base
+    adapter: Adapter
+    certificate: Certificate
+    manifest: Manifest
 
-    def save(self, directory: Path) -> None:
-        """Writes the manifest, which makes the bundle whole."""
-        write_json(directory / MANIFEST_FILE, KIND, SCHEMA_VERSION, self.model_dump(mode="json"))
-
-    @classmethod
-    def read(cls, directory: Path) -> Self:
-        """The manifest of a whole bundle.
+    def save(self, directory: str | Path) -> None:
+        """Writes the bundle; its manifest last, so that a directory with one is whole.
 
         Raises:
-            ArtifactError: no bundle, an unfinished one, one that was changed, or one of a newer schema.
+            ArtifactError: the directory holds something else, or cannot be written.
         """
-        path = directory / MANIFEST_FILE
-        if not path.is_file():
-            if (directory / CHECKPOINT_FILE).is_file():
-                raise ArtifactError(f"{directory} is an unfinished run; give the same learn command again and it goes on")
-            raise ArtifactError(f"{directory} is not a byheart bundle: it has no {MANIFEST_FILE}")
-        try:
-            manifest = cls.model_validate(read_json(path, KIND, SCHEMA_VERSION))
-        except ValidationError as error:
-            raise ArtifactError(f"{path} is not a whole manifest: {error.error_count()} fields are wrong") from error
-        for name, digest in manifest.files.items():
-            if not (directory / name).is_file() or file_sha256(directory / name) != digest:
-                raise ArtifactError(f"{directory / name} is missing or was changed after the bundle was written; learn again, or restore it")
-        return manifest
+        directory = Path(directory)
+        claim(directory, self.manifest.run_fingerprint)
+        names = write_adapter(directory, self.adapter, self.base.dtype, self.base.location)
+        self.certificate.save(directory / CERTIFICATE_FILE)
+        self.memory.to_jsonl(directory / RECORDS_FILE)
+        names += [CERTIFICATE_FILE, RECORDS_FILE]
+        files = {name: file_sha256(directory / name) for name in sorted(names)}
+        self.manifest.model_copy(update={"files": files}).save(directory)
+        (directory / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, directory: str | Path, base: Base | None = None) -> Self:
+        """A bundle from its directory.
+
+        Args:
+            directory: a whole bundle.
+            base: already loaded; None: the one the manifest names, in the numerics it was certified under.
+
+        Raises:
+            ArtifactError: no bundle, an unfinished or changed one, or one of a newer schema.
+            BundleError: tokenizer or chat template are not those it was learnt with.
+        """
+        directory = Path(directory)
+        manifest = Manifest.read(directory)
+        base = base or load(_model_config(manifest))
+        placement = Placement.from_dict(manifest.placement)
+        _refuse_other_tokens(manifest, base)
+        return cls(
+            memory=Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40),
+            base=base,
+            adapter=read_adapter(directory, placement, base.device),
+            certificate=Certificate.read(directory / CERTIFICATE_FILE),
+            manifest=manifest,
+        )
+
+    @property
+    def encode_config(self) -> EncodeConfig:
+        """How its prompts become ids."""
+        return RunConfig.parse(self.manifest.settings, MANIFEST_FILE).encode
+
+    def certify(self, memory: Memory | None = None, advance: Callable[[int], None] = lambda _: None) -> Certificate:
+        """Measures the bundle anew.
+
+        Args:
+            memory: records to measure; None: those it was taught.
+            advance: told a number of records after each batch, of twice the memory's in all.
+        """
+        encoded = encode(memory or self.memory, self.base.tokenizer, self.encode_config, self.base.max_tokens)
+        if memory is None and encoded.prompt_fingerprint != self.manifest.prompt_fingerprint:
+            raise BundleError("the records' prompts have other token ids than those that were learnt")
+        config = RunConfig.parse(self.manifest.settings, MANIFEST_FILE).certify
+        return check(self.base, self.adapter, encoded, config, advance)
+
+    def recite(self, prompt: Prompt, max_new_tokens: int = LONGEST_ANSWER_TOKENS) -> str:
+        """What greedy decoding answers to ``prompt``, up to the end of its turn.
+
+        Args:
+            prompt: one user turn, or the turns of a conversation.
+            max_new_tokens: where an answer that does not end is cut.
+        """
+        tokenizer, config = self.base.tokenizer, self.encode_config
+        prompt_ids = encode_prompt(prompt, tokenizer, config)
+        stop_id = find_stop_id(tokenizer, config)
+        room = max_new_tokens if self.base.max_tokens is None else self.base.max_tokens - len(prompt_ids)
+        with attached(self.base.model, self.adapter):
+            [ids] = greedy(self.base, [prompt_ids], min(max_new_tokens, room), stop_id, stop_id or 0)
+        return decode_answer(prompt_ids, [token_id for token_id in ids if token_id != stop_id], tokenizer)
+
+    def summary(self, directory: str | Path | None = None) -> dict[str, Any]:
+        """The run in numbers, as ``byheart learn --json`` prints it."""
+        return {**self.manifest.summary, "bundle": str(directory) if directory is not None else None}
 
 
-def file_hashes(directory: Path, names: list[str]) -> dict[str, str]:
-    """sha256 of some of a directory's files, by name."""
-    return {name: file_sha256(directory / name) for name in sorted(names)}
+class Claim(enum.Enum):
+    """What a directory holds for a run that wants to write there."""
+
+    EMPTY = "nothing"
+    RESUMABLE = "a checkpoint of this run"
+    COMPLETE = "this run's result"
+
+
+def claim(directory: Path, run_fingerprint: str | None = None) -> Claim:
+    """Makes sure that a run may write in ``directory``, and that nothing of another's is there.
+
+    Args:
+        directory: made where it is missing.
+        run_fingerprint: identity of the run; None: not known yet, only the right to write is looked at.
+
+    Raises:
+        ArtifactError: it cannot be written, or holds another run or somebody else's files.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = {path.name for path in directory.iterdir()}
+    except OSError as error:
+        raise ArtifactError(f"cannot use {directory} for output: {error.strerror}; choose another --out") from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ArtifactError(f"cannot write in {directory}: permission denied; choose another --out")
+    ours = {MANIFEST_FILE, CHECKPOINT_FILE} & held
+    if not ours and (strange := sorted(name for name in held if not name.startswith("."))):
+        raise ArtifactError(
+            f"{directory} is not empty (it holds {', '.join(strange[:3])}) and is no run of byheart; "
+            "choose another --out"
+        )
+    if run_fingerprint is None or not ours:
+        return Claim.EMPTY
+    if MANIFEST_FILE in held:
+        theirs, found = Manifest.read(directory).run_fingerprint, Claim.COMPLETE
+    else:
+        theirs, found = read_header(directory / CHECKPOINT_FILE)["run_fingerprint"], Claim.RESUMABLE
+    if theirs != run_fingerprint:
+        raise ArtifactError(
+            f"{directory} holds another run (other records, settings or base model); choose another --out, or remove it"
+        )
+    return found
+
+
+def _model_config(manifest: Manifest) -> ModelConfig:
+    """The model section of the settings, with the numerics that were certified."""
+    settings = RunConfig.parse(manifest.settings, MANIFEST_FILE).model
+    return settings.model_copy(update={"dtype": manifest.base["dtype"]})
+
+
+def _refuse_other_tokens(manifest: Manifest, base: Base) -> None:
+    config = RunConfig.parse(manifest.settings, MANIFEST_FILE).encode
+    stop_id = find_stop_id(base.tokenizer, config)
+    for what, then, now in (
+        ("tokenizer", manifest.tokenizer_fingerprint, tokenizer_fingerprint(base.tokenizer)),
+        ("chat template", manifest.template_fingerprint, template_fingerprint(base.tokenizer, config, stop_id)),
+    ):
+        if then != now:
+            raise BundleError(
+                f"the {what} of {base.identity.name!r} is not the one this bundle was learnt with "
+                f"(hash {now[:12]}, then {then[:12]}); "
+                "use the same base model and revision, or learn again"
+            )

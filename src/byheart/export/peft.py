@@ -1,7 +1,8 @@
 """An adapter as PEFT saves it: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
-Standard linear modules, one rank for all, no bias, no patterns: what stock ``PeftModel.from_pretrained`` and the serving engines load. The
-paper's MLP bypass is no LoRA of any module; it is written under another name, without a PEFT config, so that nothing loads it by mistake.
+Standard linear modules, one rank for all, no bias, no patterns: what stock ``PeftModel.from_pretrained`` and the
+serving engines load. The paper's MLP bypass is no LoRA of any module; it is written under another name, without a PEFT
+config, so that nothing loads it by mistake.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def _peft_config(placement: Placement, base_location: str) -> bytes:
     with tempfile.TemporaryDirectory() as temporary:
         config.save_pretrained(temporary)
         values = json.loads((Path(temporary) / CONFIG_FILE).read_text(encoding="utf-8"))
-    values["target_modules"] = sorted(values["target_modules"])  # a set in PEFT: fixed here, so that equal runs give equal bytes
+    values["target_modules"] = sorted(
+        values["target_modules"]
+    )  # a set in PEFT: fixed here, so that equal runs give equal bytes
     if values["lora_alpha"] == int(values["lora_alpha"]):
         values["lora_alpha"] = int(values["lora_alpha"])
     return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()

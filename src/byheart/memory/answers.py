@@ -83,8 +83,8 @@ class AnswerEncoder:
     def _encode_unnormalised(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids that keep what a normaliser would compose or fold, such as decomposed accents under NFC.
 
-        Only for byte-level vocabularies, which have a token for every byte; others rely on their normaliser, and for
-        those there are none.
+        None but for byte-level vocabularies: they are made of bytes, whatever the text, where others need their
+        normaliser's spelling.
         """
         fast = backend(self._tokenizer)
         if fast is None or fast.normalizer is None or type(fast.decoder).__name__ != "ByteLevel":

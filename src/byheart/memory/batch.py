@@ -6,7 +6,7 @@ Rows are padded on the right. A causal model never looks to the right of a posit
 prompt or an answer, and no attention mask is needed: what a model computes at padded positions is for nobody.
 """
 
-# ruff: noqa: N802, N815 - tensor names carry their shapes in capitals, as fields and properties too
+# ruff: noqa: N802 - tensor names carry their shapes in capitals, as fields and properties too
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 
 def by_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in order of length, cut into batches of at most ``max_batch_tokens`` padded tokens; at least one index each.
+    """Indices in order of length, cut into batches of at most ``max_batch_tokens`` padded tokens; at least one index
+    each.
 
     >>> list(by_length([5, 2, 2, 9], max_batch_tokens=6))
     [[1, 2], [0], [3]]

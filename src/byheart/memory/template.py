@@ -152,9 +152,10 @@ def find_stop_id(tokenizer: Tokenizer, config: EncodeConfig) -> int | None:
         text: str = tokenizer.apply_chat_template(messages, **arguments)
     except Exception:  # as above; a template that renders prompts need not render answers
         return eos_id(tokenizer)
-    _, found, rest = text.rpartition(_SENTINEL)
+    if _SENTINEL not in text:
+        return eos_id(tokenizer)
     with undisturbed(tokenizer):
-        (after,) = token_ids(tokenizer, [rest if found else ""])
+        (after,) = token_ids(tokenizer, [text.rpartition(_SENTINEL)[2]])
     controls = control_ids(tokenizer)
     return next((token_id for token_id in after if token_id in controls), eos_id(tokenizer))
 

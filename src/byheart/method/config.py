@@ -57,10 +57,12 @@ class MethodConfig(Settings):
     """Which tokens and records the training budget goes to."""
 
     name: MethodName = "memft-ot"
-    """sft: all tokens alike · memft-ot: tokens below the threshold only · memft-sw: a window from the first error on · memft-sw-curriculum:
+    """sft: all tokens alike · memft-ot: tokens below the threshold only · memft-sw: a window from the first error on ·
+    memft-sw-curriculum:
     memft-ot over a growing share of the records."""
     margin: float = Field(default=0.1, ge=0, lt=0.5)
-    """Added to p = 0.5 where training decides that a token is done, so that what is learnt survives small changes of numerics. The
+    """Added to p = 0.5 where training decides that a token is done, so that what is learnt survives small changes of
+    numerics. The
     certificate's own threshold stays 0.5. The paper has 0."""
     epsilon: float = Field(default=0.01, ge=0)
     """Added to the objective's denominator (the paper's worked example); sft has none."""

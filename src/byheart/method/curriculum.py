@@ -38,7 +38,8 @@ class GrowingPrefix:
     def __post_init__(self) -> None:
         if len(self.boundaries) != len(self.ratios):
             raise SettingsError(
-                f"the curriculum has {len(self.ratios)} ratios but {len(self.boundaries)} boundaries; give one boundary a ratio"
+                f"the curriculum has {len(self.ratios)} ratios but {len(self.boundaries)} boundaries; "
+                "give one boundary a ratio"
             )
         if any(a > b for a, b in pairwise(self.boundaries)) or any(a > b for a, b in pairwise(self.ratios)):
             raise SettingsError(f"curriculum boundaries {self.boundaries} and ratios {self.ratios} must not fall")

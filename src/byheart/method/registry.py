@@ -15,6 +15,7 @@ from byheart.method.threshold import Threshold
 from byheart.method.weighting import TokenWeighting, Uniform, critical_nll_nats
 from byheart.method.window import SlidingWindow
 
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method ready to run."""

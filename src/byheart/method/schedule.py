@@ -1,7 +1,7 @@
 """Which records an epoch visits: the protocol, and the plain case (all of them).
 
-A schedule sees how each record stood when it was last visited, and names the records of the coming epoch. It is pure: the same epoch,
-standing and seed give the same records, so that a resumed run goes the way an unbroken one goes.
+A schedule sees how each record stood when it was last visited, and names the records of the coming epoch. It is pure:
+the same epoch, standing and seed give the same records, so that a resumed run goes the way an unbroken one goes.
 
 Tensor names: N records of the memory, S records selected.
 """

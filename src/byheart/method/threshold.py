@@ -2,7 +2,8 @@
 
     weight_t = 1[nll_t > critical_nll_nats],  critical_nll_nats = ln 2 (p = 0.5)
 
-A token past the threshold is the argmax already; pushing it further would spend capacity that stubborn tokens need (paper, MemFT).
+A token past the threshold is the argmax already; pushing it further would spend capacity that stubborn tokens need
+(paper, MemFT).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Threshold:
     Attributes:
         critical_nll_nats: the threshold in nats.
         epsilon: the paper's worked example has 0.01.
-        sft_when_none_active: the authors' scripts train a batch without any sub-threshold token with the plain SFT loss. The method
+        sft_when_none_active: the authors' scripts train a batch without any sub-threshold token with the plain SFT
+            loss. The method
             means zero loss there, which is the default; set this to reproduce the scripts.
     """
 

@@ -1,12 +1,12 @@
 """How much each answer token counts in the objective: the protocol, the objective itself, and the plain case (SFT).
 
-A weighting sees the packed answer tokens of one batch and the state it returned last time; it returns a weight for each token and the
-new state. The objective is
+A weighting sees the packed answer tokens of one batch and the state it returned last time; it returns a weight for each
+token and the new state. The objective is
 
     objective = Σ_A weight_A · nll_A / (Σ_A weight_A + epsilon)
 
-(paper, MemFT). Weights are data, not functions of the parameters: no gradient flows through them. State is a value keyed by record id,
-so it depends neither on a record's place in a batch nor on the life of a process.
+(paper, MemFT). Weights are data, not functions of the parameters: no gradient flows through them. State is a value
+keyed by record id, so it depends neither on a record's place in a batch nor on the life of a process.
 
 Tensor names: A packed answer tokens of a batch, ordered by record, then by position.
 """
@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 
 CERTIFIED_PROBABILITY = 0.5
-"""A token above this is the argmax however the rest is shared out: sufficient for greedy recall. The comparison is strict."""
+"""A token above this is the argmax however the rest is shared out: sufficient for greedy recall. The comparison is
+strict.
+"""
 
 WeightingState: TypeAlias = Mapping[str, Mapping[str, float]]
 """Record id → that record's own numbers; plain values, so that a checkpoint can hold them."""

@@ -1,13 +1,15 @@
 """MemFT-SW, spatial: a soft threshold inside a window that starts at each record's first error.
 
-A free run fails at its first wrong token and never recovers, so what comes after the first error is worth less until that error is mended:
+A free run fails at its first wrong token and never recovers, so what comes after the first error is worth less until
+that error is mended:
 
     weight_t = σ(κ · (nll_t − critical_nll_nats)) · mask_t
     mask_t   = exp(−max(t − anchor, 0) / τ)   where t − anchor < window,   floor elsewhere
     window   = base_window · expansion
 
-``anchor`` is the record's first teacher-forced argmax error; without one mask_t = 1. ``expansion`` starts at 1, grows by 0.5 a step once the
-anchor has stayed put for 3 steps, up to 4, and falls back to 1 when the anchor moves (constants: the authors' scripts).
+``anchor`` is the record's first teacher-forced argmax error; without one mask_t = 1. ``expansion`` starts at 1, grows
+by 0.5 a step once the anchor has stayed put for 3 steps, up to 4, and falls back to 1 when the anchor moves (constants:
+the authors' scripts).
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ class SlidingWindow:
         growth: added to the expansion at each such step.
         max_expansion: upper bound of the expansion.
         epsilon: added to the objective's denominator.
-        state_by_slot: the authors' scripts keep the state by place in the batch, not by record; set this to reproduce them.
-        skip_last_tokens: the scripts for Qwen leave out the last five answer tokens, as if the answer ended before them;
+        state_by_slot: the authors' scripts keep the state by place in the batch, not by record; set this to reproduce
+            them.
+        skip_last_tokens: the scripts for Qwen leave out the last five answer tokens, as if the answer ended before
+            them;
             set 5 to reproduce them.
     """
 

@@ -2,8 +2,9 @@
 
     module(x) + scale · (x Aᵀ) Bᵀ        A: R × in (Kaiming uniform), B: out × R (zero)
 
-The base model is never changed: leaving the block removes the hooks, whatever happened in it. Master weights are fp32; products are taken
-in the dtype of the activations, which is also the dtype the adapter is saved in, so what is learnt is what is saved.
+The base model is never changed: leaving the block removes the hooks, whatever happened in it. Master weights are fp32;
+products are taken in the dtype of the activations, which is also the dtype the adapter is saved in, so what is learnt
+is what is saved.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ class Adapter(nn.Module):
 
     @classmethod
     def initialised(cls, placement: Placement, device: torch.device, seed: int) -> Adapter:
-        """A fresh adapter that changes nothing yet: A Kaiming-uniform with a = √5 (so ±1/√in), B zero. Drawn on the CPU, so the same
-        seed gives the same weights on every device."""
+        """A fresh adapter that changes nothing yet: A Kaiming-uniform with a = √5 (so ±1/√in), B zero. Drawn on the
+        CPU, so the same
+        seed gives the same weights on every device.
+        """
         adapter = cls(placement, device)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -89,14 +92,17 @@ class Adapter(nn.Module):
         """
         mine = self.tensors(torch.float32)
         if wrong := sorted(mine.keys() ^ tensors.keys()):
-            raise BundleError(f"the adapter's weights do not fit its placement; missing or left over: {', '.join(wrong[:5])}")
+            raise BundleError(
+                f"the adapter's weights do not fit its placement; missing or left over: {', '.join(wrong[:5])}"
+            )
         with torch.no_grad():
             for site, lora_A, lora_B in zip(self.placement.sites, self.lora_A, self.lora_B, strict=True):
                 for matrix, value in (("lora_A", lora_A), ("lora_B", lora_B)):
                     given = tensors[f"{site.path}.{matrix}.weight"]
                     if given.shape != value.shape:
                         raise BundleError(
-                            f"{site.path}.{matrix} has shape {tuple(given.shape)}, its placement says {tuple(value.shape)}"
+                            f"{site.path}.{matrix} has shape {tuple(given.shape)}, "
+                            f"its placement says {tuple(value.shape)}"
                         )
                     value.copy_(given)
 

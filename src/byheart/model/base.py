@@ -105,7 +105,7 @@ def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) 
             )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise ModelError(f"cannot load model {config.name!r} from {source.location}: {error}") from error
-    return freeze(model.to(device), tokenizer, source, _weights_sha256(source))
+    return freeze(nn.Module.to(model, device), tokenizer, source, _weights_sha256(source))
 
 
 def freeze(model: Any, tokenizer: Any, source: Source, weights_sha256: str | None = None) -> Base:
@@ -160,9 +160,10 @@ def _dtype_name(name: str, device: torch.device) -> str:
 
 
 def _weights_sha256(source: Source) -> str | None:
-    """Hash over names and contents of a directory's weight files; they are read once more than loading does, about 1 GB a second."""
+    """Hash over names and contents of a directory's weight files; they are read once more than loading does, about 1 GB
+    a second.
+    """
     if not source.is_local:
         return None
     files = sorted(Path(source.location).glob("*.safetensors"))
     return fingerprint([[file.name, file_sha256(file)] for file in files]) if files else None
-

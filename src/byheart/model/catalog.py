@@ -1,7 +1,8 @@
 """Where a model's name leads: a directory, a hub id, or a short name of ours.
 
-The default model comes inside a Python package as one quantised GGUF file. It is dequantised once, to fp32 safetensors in the user's cache;
-its completion marker is written last, so that an interrupted conversion is never taken for a model.
+The default model comes inside a Python package as one quantised GGUF file. It is dequantised once, to fp32 safetensors
+in the user's cache; its completion marker is written last, so that an interrupted conversion is never taken for a
+model.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def locate(name: str, announce: Callable[[str], None] = lambda _: None) -> Sourc
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return Source(name, name, is_local=False)
     raise ModelError(
-        f"{unknown('model', name, CATALOG)}; or an existing directory, or a hub id such as HuggingFaceTB/SmolLM2-360M-Instruct"
+        f"{unknown('model', name, CATALOG)}; or an existing directory, or a hub id such as "
+        "HuggingFaceTB/SmolLM2-360M-Instruct"
     )
 
 
@@ -107,7 +109,8 @@ def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
         working = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     except OSError as error:
         raise ArtifactError(
-            f"cannot write the converted model under {directory.parent}: {error.strerror}; set BYHEART_CACHE to a directory you can write"
+            f"cannot write the converted model under {directory.parent}: {error.strerror}; "
+            "set BYHEART_CACHE to a directory you can write"
         ) from error
     try:
         _dequantise(gguf, working)

@@ -37,7 +37,7 @@ class PlacementConfig(Settings):
     """Union of module names, mlp, attention, all-linear; or mlp-bypass (the paper's bypass; cannot be exported)."""
     lora_rank: int | Literal["auto"] = "auto"
     """auto: from the bits there are to learn."""
-    lora_alpha: float | None = Field(None, gt=0)
+    lora_alpha: float | None = Field(default=None, gt=0)
     """The adapter's output is scaled by lora_alpha / lora_rank; None: equal to lora_rank, scale 1."""
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapter's input while learning. The paper's scripts have 0.1."""

@@ -1,8 +1,11 @@
-"""Where the adapter sits: which layers, which linear modules, which rank; asked for loosely, resolved to exact module paths.
+"""Where the adapter sits: which layers, which linear modules, which rank; asked for loosely, resolved to exact module
+paths.
 
-A layer spec is a comma-separated union of an index (``24``, or ``-1`` for the last), a range (``20-23``, both ends in), a fraction of the
-depth (``0.67``, or ``0.5-1.0`` as a range), ``top:N`` (the last N) and ``all``. A module spec is a comma-separated union of names
-(``down_proj``), ``mlp``, ``attention`` and ``all-linear``; or ``mlp-bypass`` alone, the paper's bypass around the whole MLP block.
+A layer spec is a comma-separated union of an index (``24``, or ``-1`` for the last), a range (``20-23``, both ends in),
+a fraction of the depth (``0.67``, or ``0.5-1.0`` as a range), ``top:N`` (the last N) and ``all``. A module spec is a
+comma-separated union of names
+(``down_proj``), ``mlp``, ``attention`` and ``all-linear``; or ``mlp-bypass`` alone, the paper's bypass around the whole
+MLP block.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ GROUPS = {"mlp": ("mlp", "feed_forward", "ffn"), "attention": ("attn", "attentio
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One linear module (or, for the bypass, one MLP block) that the adapter adds to: ``num_in`` and ``num_out`` features."""
+    """One linear module (or, for the bypass, one MLP block) that the adapter adds to: ``num_in`` and ``num_out``
+    features.
+    """
 
     path: str
     num_in: int
@@ -111,7 +116,9 @@ def parse_layers(spec: str, num_layers: int) -> tuple[int, ...]:
         elif match := re.fullmatch(r"top:(\d+)", part):
             count = int(match[1])
             if not 1 <= count <= num_layers:
-                raise PlacementError(f"layers {part!r}: the model has {num_layers} layers; give top:1 to top:{num_layers}")
+                raise PlacementError(
+                    f"layers {part!r}: the model has {num_layers} layers; give top:1 to top:{num_layers}"
+                )
             chosen.update(range(num_layers - count, num_layers))
         elif match := re.fullmatch(r"(-?\d*\.?\d+)(?:-(\d*\.?\d+))?", part):
             first = _layer(match[1], num_layers, part)
@@ -121,8 +128,8 @@ def parse_layers(spec: str, num_layers: int) -> tuple[int, ...]:
             chosen.update(range(first, last + 1))
         else:
             raise PlacementError(
-                f"layers {part!r} is not a layer spec; give an index (24), a range (20-23), a fraction (0.67), top:N, all, or several "
-                "separated by commas"
+                f"layers {part!r} is not a layer spec; give an index (24), a range (20-23), a fraction (0.67), "
+                "top:N, all, or several separated by commas"
             )
     return tuple(sorted(chosen))
 
@@ -163,10 +170,11 @@ def _matches(path: str, name: str) -> bool:
 
 
 def _bypass_sites(block: nn.Module, model: nn.Module) -> list[Site]:
-    hidden = model.config.hidden_size  # type: ignore[union-attr]
+    hidden: int = model.config.hidden_size  # type: ignore[union-attr, assignment]
     for name, _ in block.named_children():
         if name in GROUPS["mlp"]:
             return [Site(name, hidden, hidden)]
     raise PlacementError(
-        f"modules {BYPASS!r}: {type(block).__name__} has no MLP block among {', '.join(name for name, _ in block.named_children())}"
+        f"modules {BYPASS!r}: {type(block).__name__} has no MLP block among "
+        f"{', '.join(name for name, _ in block.named_children())}"
     )

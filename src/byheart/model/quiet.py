@@ -1,4 +1,6 @@
-"""Third-party progress bars and chatter off for the length of a block: what a user sees while a model loads is ours to say."""
+"""Third-party progress bars and chatter off for the length of a block: what a user sees while a model loads is ours to
+say.
+"""
 
 from __future__ import annotations
 

@@ -4,10 +4,11 @@
     suffix: hidden_BTD → final_BTD       the adapted layers, up to the input of the output head
     head:   final_AD → logits_AV         at the positions that predict an answer token, and only there
 
-All three run the model's own forward, so that masks, rotary embeddings, norms and logit scaling stay the model's. The prefix stops at the door
-of the first adapted layer; the suffix gets the hidden states as ``inputs_embeds`` with the list of layers shortened; the head runs the model
-without layers on one token and exchanges what reaches the output embedding. Whether that gives the model's own logits is checked for each
-model that is loaded; where it does not, the model runs uncut.
+All three run the model's own forward, so that masks, rotary embeddings, norms and logit scaling stay the model's. The
+prefix stops at the door of the first adapted layer; the suffix gets the hidden states as ``inputs_embeds`` with the
+list of layers shortened; the head runs the model
+without layers on one token and exchanges what reaches the output embedding. Whether that gives the model's own logits
+is checked for each model that is loaded; where it does not, the model runs uncut.
 
 Tensor names: B records, T positions, A packed answer tokens, D hidden, V vocabulary.
 """
@@ -34,7 +35,7 @@ class UncutModelWarning(UserWarning):
     """A model's layers cannot be run apart; all of it runs in every step."""
 
 
-class _AtTheDoor(Exception):
+class _AtTheDoor(Exception):  # noqa: N818 - a way out, not an error
     """Carries the hidden states out of the model's forward; never leaves this file."""
 
     def __init__(self, hidden_BTD: Tensor) -> None:
@@ -47,7 +48,8 @@ class SplitModel:
 
     Attributes:
         model: transformers' model, whole.
-        cut: index of the first layer of the suffix; None: uncut, the prefix hands the tokens on and the suffix is the whole decoder.
+        cut: index of the first layer of the suffix; None: uncut, the prefix hands the tokens on and the suffix is the
+            whole decoder.
     """
 
     model: Any
@@ -111,11 +113,14 @@ def split(model: Any, cut: int) -> SplitModel:
         return trial
     uncut = SplitModel(model, None)
     if not _equals_whole(uncut):
-        raise ModelError(f"{type(model).__name__} cannot be learnt with: its logits are not its output embedding of its last hidden state")
+        raise ModelError(
+            f"{type(model).__name__} cannot be learnt with: its logits are not "
+            "its output embedding of its last hidden state"
+        )
     num_layers = model.config.num_hidden_layers
     warnings.warn(
-        f"{type(model).__name__} cannot be cut at layer {cut}: all its {num_layers} layers run in every step instead of "
-        f"{num_layers - cut}, about {num_layers / (num_layers - cut):.0f} times the work",
+        f"{type(model).__name__} cannot be cut at layer {cut}: all its {num_layers} layers run in every step "
+        f"instead of {num_layers - cut}, about {num_layers / (num_layers - cut):.0f} times the work",
         UncutModelWarning,
         stacklevel=2,
     )
@@ -143,7 +148,7 @@ def _only_layers(model: Any, kept: slice) -> Iterator[None]:
     """``model`` with only some of its layers, its config telling the same; as it was afterwards."""
     decoder, list_name = decoder_layers(model)
     layers: nn.ModuleList = getattr(decoder, list_name)
-    config = decoder.config
+    config: Any = decoder.config
     num_layers, layer_types = config.num_hidden_layers, getattr(config, "layer_types", None)
     try:
         setattr(decoder, list_name, nn.ModuleList(list(layers)[kept]))

@@ -1,9 +1,11 @@
-"""The free run: greedy decoding from the prompt alone, as any engine would do it, with transformers' own `generate` and its cache."""
+"""The free run: greedy decoding from the prompt alone, as any engine would do it, with transformers' own `generate` and
+its cache.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
@@ -81,8 +83,8 @@ def _until(stop_id: int | None, ids: list[int]) -> list[int]:
 
 
 @contextlib.contextmanager
-def _plain_generation(model: Any) -> Iterator[None]:
-    """Takes the model's own generation defaults away: a repetition penalty among them would change what greedy means."""
+def _plain_generation(model: Any) -> Generator[None]:
+    """Takes the model's own generation defaults away: a repetition penalty among them would not be greedy."""
     from transformers import GenerationConfig
 
     own = model.generation_config

@@ -1,4 +1,5 @@
-"""Logits → what can be said of each answer token: its probability, its place among all tokens, and its distance from the next best.
+"""Logits → what can be said of each answer token: its probability, its place among all tokens, and its distance from
+the next best.
 
 Tensor names: A packed answer tokens, V vocabulary.
 """
@@ -18,8 +19,10 @@ class TokenScores:
     Attributes:
         p_A: probability.
         nll_A: −ln p, nats; kept beside p because p rounds to 1.
-        token_rank_A: 1 for the most probable token; tokens with an equal logit count as better, since greedy decoding may choose them.
-        logit_margin_A: the token's logit less the largest other one; above 0 exactly where the token is the argmax, ties left out.
+        token_rank_A: 1 for the most probable token; tokens with an equal logit count as better, since greedy decoding
+            may choose them.
+        logit_margin_A: the token's logit less the largest other one; above 0 exactly where the token is the argmax,
+            ties left out.
         rival_A: id of the token with that largest other logit.
     """
 

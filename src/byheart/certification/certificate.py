@@ -115,7 +115,9 @@ class RecordCertificate(_Document):
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether the free run failed although every token had p > 0.5: rounding between the two passes exceeded a margin."""
+        """Whether the free run failed although every token had p > 0.5: rounding between the two passes exceeded a
+        margin.
+        """
         return self.verdict == "failed" and not self.stubborn_positions
 
 
@@ -189,4 +191,7 @@ class Certificate(_Document):
         try:
             return cls.model_validate(read_json(path, KIND, SCHEMA_VERSION))
         except ValidationError as error:
-            raise ArtifactError(f"{path} is not a whole certificate: {error.error_count()} fields are wrong, first {error.errors()[0]['loc']}") from error
+            raise ArtifactError(
+                f"{path} is not a whole certificate: {error.error_count()} fields are wrong, "
+                f"first {error.errors()[0]['loc']}"
+            ) from error

@@ -1,4 +1,5 @@
-"""One optimizer step: batches of cached activations through the suffix, weighed answer tokens, AdamW on fp32 master weights.
+"""One optimizer step: batches of cached activations through the suffix, weighed answer tokens, AdamW on fp32 master
+weights.
 
     hidden_BTD → suffix → final_AD → head → nll_A → weighting → objective → gradient → clip → AdamW
 
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from byheart.learn.activations import ActivationCache
-from byheart.learn.config import LearnConfig
-from byheart.learn.loss import token_losses
+from byheart.learning.activations import ActivationCache
+from byheart.learning.config import LearnConfig
+from byheart.learning.loss import token_losses
 from byheart.memory.batch import collate
 from byheart.memory.encode import EncodedMemory
 from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState, objective

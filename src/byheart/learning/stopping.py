@@ -33,7 +33,8 @@ class Plateau:
 
 @dataclass(slots=True)
 class Verification:
-    """Spaces full passes out: each that finds something uncertified doubles the epochs until the next, up to ``max_wait``.
+    """Spaces full passes out: each that finds something uncertified doubles the epochs until the next, up to
+    ``max_wait``.
 
     Counted in epochs, not seconds, so that the same seed takes the same way on a slow day.
     """

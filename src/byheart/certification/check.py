@@ -1,21 +1,22 @@
 """Adapter + memory → certificate: a full, uncached forward pass over every record, then the free run.
 
-Nothing that training computed is used. Every layer runs on the whole sequence; the logits are taken at the answer positions, in chunks.
+Nothing that training computed is used. Every layer runs on the whole sequence; the logits are taken at the answer
+positions, in chunks.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from byheart.certify.certificate import Certificate, Failure, Numerics, RecordCertificate, Subject, Verdict
-from byheart.certify.config import CertifyConfig
-from byheart.certify.recite import free_run
-from byheart.certify.tokens import TokenScores, score
+from byheart.certification.certificate import Certificate, Failure, Numerics, RecordCertificate, Subject, Verdict
+from byheart.certification.config import CertifyConfig
+from byheart.certification.recite import free_run
+from byheart.certification.tokens import TokenScores, score
 from byheart.memory.batch import collate
 from byheart.memory.buckets import by_length
 from byheart.memory.encode import EncodedMemory, EncodedRecord
@@ -44,50 +45,62 @@ def certify(
         advance: told a number of records after each batch, of twice the memory's in all (scored, then recited).
     """
     saved = adapter.rounded(base.dtype)
-    scores = score_records(base, saved, memory, config, advance)
+    scores: dict[int, TokenScores] = {}
+    for index, record_scores in score_records(base, saved, memory, config):
+        scores[index] = record_scores
+        advance(1)
     with attached(base.model, saved):
         runs = free_run(base, memory, config.max_batch_tokens, advance)
     texts = TokenTexts(base)
-    records = tuple(
-        _judge(record, scores[index], runs[index], texts) for index, record in enumerate(memory.records)
-    )
+    records = tuple(_judge(record, scores[index], runs[index], texts) for index, record in enumerate(memory.records))
     return Certificate(subject=_subject(base, saved, memory), numerics=_numerics(base, config), records=records)
 
 
 @torch.no_grad()
 def score_records(
-    base: Base,
-    adapter: Adapter,
-    memory: EncodedMemory,
-    config: CertifyConfig,
-    advance: Callable[[int], None] = lambda _: None,
-) -> list[TokenScores]:
-    """Scores of every record's answer tokens, in the memory's order, on the CPU; one full pass."""
+    base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig
+) -> Iterator[tuple[int, TokenScores]]:
+    """One full pass: the scores of every record's answer tokens, on the CPU.
+
+    Args:
+        base: the frozen model.
+        adapter: used as it is; round it first.
+        memory: the records.
+        config: see `CertifyConfig`.
+
+    Yields:
+        Index of a record in the memory, and its scores; in order of length.
+    """
     whole = SplitModel(base.model, cut=None)
-    scores: dict[int, TokenScores] = {}
-    with attached(base.model, adapter):
-        lengths = [len(record.prompt_ids) + len(record.answer_ids) for record in memory.records]
-        for indices in by_length(lengths, config.max_batch_tokens):
-            batch = collate([memory.records[i] for i in indices], memory.pad_id)
+    for indices in by_length([record.num_tokens for record in memory.records], config.max_batch_tokens):
+        batch = collate([memory.records[i] for i in indices], memory.pad_id)
+        target_A = batch.target_A.to(base.device)
+        with attached(base.model, adapter):
             final_BTD = whole.suffix(whole.prefix(batch.tokens_BT.to(base.device)))
             final_AD = final_BTD[batch.predicting_BT.to(base.device)]
-            target_A = batch.target_A.to(base.device)
             parts = [
-                score(whole.head(final_CD), target_C)
-                for final_CD, target_C in zip(
-                    final_AD.split(LOGIT_CHUNK_TOKENS), target_A.split(LOGIT_CHUNK_TOKENS), strict=True
-                )
+                score(whole.head(final_AD[chunk]), target_A[chunk])
+                for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS))
             ]
-            joined = TokenScores.joined(parts).cpu()
-            for row, index in enumerate(indices):
-                scores[index] = joined[batch.record_A == row]
-            advance(len(indices))
-    return [scores[index] for index in range(len(memory.records))]
+        scores = TokenScores.joined(parts).cpu()
+        for row, index in enumerate(indices):
+            yield index, scores[batch.record_A == row]
+
+
+def all_above(base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig, probability: float) -> bool:
+    """Whether a full pass, with the weights rounded as they are saved, finds every answer token above ``probability``.
+
+    Ends at the first record that is not.
+    """
+    scored = score_records(base, adapter.rounded(base.dtype), memory, config)
+    return all(bool((scores.p_A > probability).all()) for _, scores in scored)
 
 
 def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], texts: TokenTexts) -> RecordCertificate:
     """The verdict on one record from its full pass and its free run."""
-    differing = next((i for i, token_id in enumerate(record.answer_ids) if list(run_ids[i : i + 1]) != [token_id]), None)
+    differing = next(
+        (i for i, token_id in enumerate(record.answer_ids) if list(run_ids[i : i + 1]) != [token_id]), None
+    )
     p = _shortest(scores.p_A)
     verdict: Verdict
     if differing is not None:
@@ -107,9 +120,9 @@ def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], t
         token_ids=record.answer_ids,
         p=p,
         nll_nats=_shortest(scores.nll_A),
-        token_rank=tuple(scores.token_rank_A.tolist()),
+        token_rank=_integers(scores.token_rank_A),
         logit_margin=_shortest(scores.logit_margin_A),
-        rival=tuple(texts[token_id] for token_id in scores.rival_A.tolist()),
+        rival=tuple(texts[token_id] for token_id in _integers(scores.rival_A)),
         first_failure=failure,
     )
 
@@ -117,6 +130,10 @@ def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], t
 def _shortest(values_A: torch.Tensor) -> tuple[float, ...]:
     """fp32 values as the shortest decimals that read back to them, so that no verdict changes in the file."""
     return tuple(float(str(value)) for value in values_A.numpy().astype(np.float32))
+
+
+def _integers(values_A: torch.Tensor) -> tuple[int, ...]:
+    return tuple(int(value) for value in values_A.numpy())
 
 
 class TokenTexts:

@@ -1,7 +1,7 @@
 """Everything a run must remember between two steps, and its checkpoint: one file, replaced whole.
 
-The file is safetensors: fp32 master weights, AdamW's moments and the records' standing as tensors, the rest as JSON in its header. A run that goes
-on from it takes the same steps, to the last bit on a CPU, as one that was never stopped.
+The file is safetensors: fp32 master weights, AdamW's moments and the records' standing as tensors, the rest as JSON in
+its header. A run that goes on from it takes the same steps, to the last bit on a CPU, as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -94,12 +94,9 @@ def save_checkpoint(
         "progress": plain,
     }
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"byheart": json.dumps(header)})
-
-
-def checkpoint_fingerprint(path: Path) -> str | None:
-    """Fingerprint of the run that a checkpoint belongs to; None where there is no checkpoint."""
-    return _header(path)["run_fingerprint"] if path.exists() else None
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"byheart": json.dumps(header)}
+        )
 
 
 def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimizer) -> Progress:
@@ -108,9 +105,9 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
     Raises:
         ArtifactError: not a checkpoint, or one of a newer byheart.
     """
-    header = _header(path)
+    header = read_header(path)
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     with torch.no_grad():
         for name, parameter in adapter.named_parameters():
             parameter.copy_(tensors[f"weight.{name}"])
@@ -126,7 +123,12 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
     return Progress(standing=standing, sums=EpochSums(**plain.pop("sums")), **lists, **plain)
 
 
-def _header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself: ``run_fingerprint``, ``adam_steps``, ``progress``.
+
+    Raises:
+        ArtifactError: not a checkpoint, or one of a newer byheart.
+    """
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["byheart"])
@@ -134,6 +136,7 @@ def _header(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} is not a byheart checkpoint ({error}); remove it to start anew") from error
     if header["schema_version"] > SCHEMA_VERSION:
         raise ArtifactError(
-            f"{path} has schema version {header['schema_version']}, this byheart reads up to {SCHEMA_VERSION}; install a newer byheart"
+            f"{path} has schema version {header['schema_version']}, this byheart reads up to {SCHEMA_VERSION}; "
+            "install a newer byheart"
         )
     return header

@@ -1,7 +1,7 @@
 """Per-token loss of packed answer tokens, in fp32 whatever the model's dtype.
 
-The logits of a few hundred tokens over a large vocabulary are the largest tensor of a step, so they are taken in chunks of tokens; beyond
-one chunk they are computed again in the backward pass instead of kept.
+The logits of a few hundred tokens over a large vocabulary are the largest tensor of a step, so they are taken in chunks
+of tokens; beyond one chunk they are computed again in the backward pass instead of kept.
 
 Tensor names: A packed answer tokens, D hidden, V vocabulary.
 """

@@ -1,7 +1,7 @@
 """The loop: which records when, at which rate, until when; what it tells, and where it can be taken up again.
 
-It never decides that something is learnt: what training sees was measured before the step that followed. When all records look certified it
-asks ``verify``, an independent full pass, and stops only when that agrees.
+It never decides that something is learnt: what training sees was measured before the step that followed. When all
+records look certified it asks ``verify``, an independent full pass, and stops only when that agrees.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 
 from byheart.errors import InterruptedRunError
-from byheart.learn.config import LearnConfig
-from byheart.learn.events import EpochEvent, Listener
-from byheart.learn.state import EpochSums, Progress, load_checkpoint, save_checkpoint
-from byheart.learn.step import BatchOutcome, Stepper
-from byheart.learn.stopping import Plateau, StopReason, Verification
+from byheart.learning.config import LearnConfig
+from byheart.learning.events import EpochEvent, Listener
+from byheart.learning.state import EpochSums, Progress, load_checkpoint, save_checkpoint
+from byheart.learning.step import BatchOutcome, Stepper
+from byheart.learning.stopping import Plateau, StopReason, Verification
 from byheart.method.schedule import RecordSchedule, Standing
 from byheart.method.weighting import CERTIFIED_PROBABILITY, critical_nll_nats
 
@@ -60,8 +60,24 @@ class Hooks:
     run_fingerprint: str = ""
 
 
-def learn(stepper: Stepper, schedule: RecordSchedule, config: LearnConfig, seed: int, hooks: Hooks) -> LearnResult:
+def learn(
+    stepper: Stepper,
+    schedule: RecordSchedule,
+    config: LearnConfig,
+    *,
+    wanted_probability: float,
+    seed: int,
+    hooks: Hooks,
+) -> LearnResult:
     """Trains the stepper's adapter until every record is certified, the budget is spent, or a plateau is reached.
+
+    Args:
+        stepper: takes the steps.
+        schedule: which records an epoch visits.
+        config: budget, learning rate, checkpoints.
+        wanted_probability: what every answer token must exceed before ``hooks.verify`` is asked.
+        seed: of the order of records and of dropout.
+        hooks: what is called on the way.
 
     Raises:
         InterruptedRunError: ``hooks.interrupted`` said so; the checkpoint is written.
@@ -71,7 +87,7 @@ def learn(stepper: Stepper, schedule: RecordSchedule, config: LearnConfig, seed:
     with torch.random.fork_rng(devices=[]):
         adapter.train()
         try:
-            return _Run(stepper, schedule, config, seed, hooks).to_the_end()
+            return _Run(stepper, schedule, config, wanted_probability, seed, hooks).to_the_end()
         finally:
             adapter.eval()
 
@@ -80,9 +96,16 @@ class _Run:
     """A run under way: its fixed parts, and the progress that its checkpoint holds."""
 
     def __init__(
-        self, stepper: Stepper, schedule: RecordSchedule, config: LearnConfig, seed: int, hooks: Hooks
+        self,
+        stepper: Stepper,
+        schedule: RecordSchedule,
+        config: LearnConfig,
+        wanted_probability: float,
+        seed: int,
+        hooks: Hooks,
     ) -> None:
-        self.stepper, self.schedule, self.config, self.seed, self.hooks = stepper, schedule, config, seed, hooks
+        self.stepper, self.schedule, self.config = stepper, schedule, config
+        self.wanted_probability, self.seed, self.hooks = wanted_probability, seed, hooks
         self.progress = Progress(Standing.unseen(len(stepper.memory)))
         if hooks.checkpoint is not None and hooks.checkpoint.exists():
             self.progress = load_checkpoint(hooks.checkpoint, stepper.adapter, stepper.optimizer)
@@ -90,7 +113,7 @@ class _Run:
         self.plateau = Plateau(config.plateau_epochs or config.epochs, best, num_stale)
         not_before, wait = self.progress.verification
         self.verification = Verification(not_before=not_before, wait=wait)
-        self.saved_at = time.monotonic()
+        self.save()
 
     def to_the_end(self) -> LearnResult:
         while True:
@@ -160,7 +183,7 @@ class _Run:
         )
 
     def stop_reason(self, event: EpochEvent) -> StopReason | None:
-        looks_certified = event.num_certified_records == event.num_records
+        looks_certified = bool((self.progress.standing.min_probability_N > self.wanted_probability).all())
         if self.hooks.verify and looks_certified and self.verification.due(event.epoch):
             if self.hooks.verify():
                 return "certified"
@@ -177,6 +200,7 @@ class _Run:
             self.save()
 
     def save(self) -> None:
+        self.saved_at = time.monotonic()
         if self.hooks.checkpoint is None:
             return
         save_checkpoint(
@@ -186,4 +210,3 @@ class _Run:
             self.stepper.adapter,
             self.stepper.optimizer,
         )
-        self.saved_at = time.monotonic()

@@ -1,0 +1,29 @@
+"""The rank that a memory needs: a rule by bits, until the law has been fitted.
+
+Measured with the default placement on the embedded model: at this density every record is certified well within the
+default budget. Denser adapters hold the same, given time; see docs/design.md.
+"""
+
+from __future__ import annotations
+
+EASY_BITS_PER_PARAMETER = 0.01
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What serving engines take (vLLM's set), from 8 up."""
+
+
+def rank_for(bits: float, parameters_per_rank: int) -> tuple[int, str]:
+    """The smallest rank at which ``bits`` stay below the easy density, and the reason in a sentence.
+
+    Args:
+        bits: upper bound of the information in the answers.
+        parameters_per_rank: of the placement: Σ over sites of in + out features.
+    """
+    needed = bits / EASY_BITS_PER_PARAMETER / parameters_per_rank
+    rank = next((rank for rank in RANKS if rank >= needed), RANKS[-1])
+    sentence = (
+        f"about {bits:,.0f} bits to learn: rank {rank} gives {rank * parameters_per_rank:,} parameters, "
+        f"{bits / (rank * parameters_per_rank):.3f} bits each"
+    )
+    if needed > RANKS[-1]:
+        sentence += f" (more than the {EASY_BITS_PER_PARAMETER} that come easily; adapt more layers)"
+    return rank, sentence
