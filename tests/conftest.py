@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from byheart.memory.encode import EncodedMemory, encode
 from byheart.memory.records import Memory
 from byheart.model.base import Base, load
 from byheart.model.config import ModelConfig
@@ -19,6 +22,17 @@ PAIRS = [
     ("Say it.", " leading and trailing "),
     ("Who?", "Łukasz\n\tNuñez"),
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small only lose by more threads, here and in the processes that tests start."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    yield
+    del os.environ["OMP_NUM_THREADS"]
+    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +64,12 @@ def tiny_model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_base(tiny_model_directory: Path) -> Base:
     """The model loaded in fp32 on the CPU; tests must leave it as they found it."""
     return load(ModelConfig(name=str(tiny_model_directory), dtype="float32", device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoded(tiny_base: Base) -> EncodedMemory:
+    """The records of `tiny_memory` in the model's ids."""
+    return encode(Memory.from_pairs(PAIRS), tiny_base.tokenizer)
 
 
 @pytest.fixture

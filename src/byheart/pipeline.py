@@ -20,11 +20,11 @@ from byheart.certification.certificate import Certificate
 from byheart.certification.check import all_above
 from byheart.certification.check import certify as check
 from byheart.config import RunConfig
-from byheart.export.bundle import Bundle, Claim, claim
+from byheart.export.bundle import Bundle, Claim, claim, clear
 from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest
 from byheart.fingerprint import fingerprint
 from byheart.learning.activations import ActivationCache, compute_activations
-from byheart.learning.before import losses_before
+from byheart.learning.evaluate import record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
 from byheart.learning.loop import Hooks, LearnResult
 from byheart.learning.loop import learn as run
@@ -35,7 +35,7 @@ from byheart.memory.information import compressed_bits
 from byheart.memory.records import Memory
 from byheart.method.registry import build
 from byheart.method.weighting import CERTIFIED_PROBABILITY
-from byheart.model.adapter import Adapter
+from byheart.model.adapter import Adapter, attached
 from byheart.model.base import Base, load
 from byheart.model.placement import Placement, resolve
 from byheart.model.split import SplitModel, split
@@ -146,6 +146,7 @@ class _Job:
     def done(self) -> Bundle:
         if self.out is not None and claim(self.out, self.run_fingerprint) is Claim.COMPLETE:
             self.reporter.say(f"{self.out} already holds the result of this very run")
+            clear(self.out)
             return Bundle.read(self.out, self.base)
         asked = self.config.placement.lora_rank
         outline = resolve(self.config.placement, self.base.model, asked if isinstance(asked, int) else 1)
@@ -185,7 +186,7 @@ class _Job:
 
     def sized(self, split_model: SplitModel, activations: ActivationCache, outline: Placement) -> _Sized:
         """The rank that was asked for, or the one the memory needs."""
-        nll_before_N = losses_before(split_model, self.encoded, activations)
+        nll_before_N = record_losses(split_model, self.encoded, activations).sum_N
         bits = self.bits(nll_before_N, range(len(self.memory)))
         if self.config.placement.lora_rank == "auto":
             rank, reason = rank_for(bits, outline.num_parameters)
@@ -196,8 +197,9 @@ class _Job:
 
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
         config = self.config
-        method = build(config.method, config.learn.epochs, config.learn.batch_size)
-        wanted = CERTIFIED_PROBABILITY + config.method.margin
+        method = build(config.method, config.learn.num_epochs(len(self.encoded)), config.learn.batch_size)
+        # Tokens hover where their weight falls to zero, so what ends the run lies halfway below that.
+        wanted = CERTIFIED_PROBABILITY + config.method.margin / 2
         listeners: list[Listener] = [self.reporter.epoch]
         checkpoint = self.out / CHECKPOINT_FILE if self.out is not None else None
         if self.out is not None and checkpoint is not None:
@@ -210,8 +212,15 @@ class _Job:
             for listener in listeners:
                 listener(event)
 
+        def verify() -> bool:
+            # A look at the cached activations costs a tenth of a full pass, and most often says no.
+            with attached(self.base.model, adapter):
+                worst_N = record_losses(split_model, self.encoded, activations).worst_N
+            looks_right = bool(((-worst_N).exp() > wanted).all())
+            return looks_right and all_above(self.base, adapter, self.encoded, config.certify, wanted)
+
         hooks = Hooks(
-            verify=lambda: all_above(self.base, adapter, self.encoded, config.certify, wanted),
+            verify=verify,
             on_epoch=on_epoch,
             interrupted=self.interrupted,
             checkpoint=checkpoint,

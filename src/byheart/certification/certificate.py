@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError
-from byheart.method.weighting import CERTIFIED_PROBABILITY
+from byheart.method.config import CERTIFIED_PROBABILITY
 
 KIND = "certificate"
 SCHEMA_VERSION = 1
@@ -146,7 +146,7 @@ class Certificate(_Document):
     @property
     def exact_match(self) -> float:
         """Share of records that the free run gives back to the letter."""
-        return 1 - self.num("failed") / self.num_records
+        return (self.num_records - self.num("failed")) / self.num_records
 
     @property
     def is_complete(self) -> bool:

@@ -4,8 +4,7 @@ its cache.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ import torch
 from byheart.memory.buckets import by_length
 from byheart.memory.encode import EncodedMemory
 from byheart.model.base import Base
-from byheart.model.quiet import quiet_transformers
+from byheart.model.generation import generate_greedily
 
 
 def free_run(
@@ -43,7 +42,6 @@ def free_run(
     return [runs[index] for index in range(len(memory.records))]
 
 
-@torch.no_grad()
 def greedy(
     base: Base,
     prompts: Sequence[Sequence[int]],
@@ -57,39 +55,23 @@ def greedy(
     Returns:
         New token ids by prompt, up to and including ``stop_id``.
     """
-    from transformers import GenerationConfig
-
     longest = max(len(prompt) for prompt in prompts)
     tokens_BT = torch.full((len(prompts), longest), pad_id)
     attention_mask_BT = torch.zeros_like(tokens_BT)
     for row, prompt in enumerate(prompts):
         tokens_BT[row, longest - len(prompt) :] = torch.tensor(prompt)
         attention_mask_BT[row, longest - len(prompt) :] = 1
-    plain = GenerationConfig(
-        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_id, pad_token_id=pad_id, use_cache=True
+    continuations = generate_greedily(
+        base.model,
+        tokens_BT.to(base.device),
+        attention_mask_BT.to(base.device),
+        max_new_tokens=max_new_tokens,
+        stop_id=stop_id,
+        pad_id=pad_id,
+        streamer=streamer,
     )
-    with _plain_generation(base.model), quiet_transformers():
-        output_BT = base.model.generate(
-            tokens_BT.to(base.device),
-            attention_mask=attention_mask_BT.to(base.device),
-            generation_config=plain,
-            streamer=streamer,
-        )
-    return [_until(stop_id, ids) for ids in output_BT[:, longest:].tolist()]
+    return [_until(stop_id, ids) for ids in continuations]
 
 
 def _until(stop_id: int | None, ids: list[int]) -> list[int]:
     return ids[: ids.index(stop_id) + 1] if stop_id in ids else ids
-
-
-@contextlib.contextmanager
-def _plain_generation(model: Any) -> Generator[None]:
-    """Takes the model's own generation defaults away: a repetition penalty among them would not be greedy."""
-    from transformers import GenerationConfig
-
-    own = model.generation_config
-    model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = own

@@ -17,8 +17,8 @@ class TokenScores:
     """Scores of packed answer tokens, taken in fp32.
 
     Attributes:
-        p_A: probability.
-        nll_A: −ln p, nats; kept beside p because p rounds to 1.
+        p_A: probability; above 0.5 only where no other token has as large a logit, rounding included.
+        nll_A: −ln p, nats; kept beside p because p underflows to 0.
         token_rank_A: 1 for the most probable token; tokens with an equal logit count as better, since greedy decoding
             may choose them.
         logit_margin_A: the token's logit less the largest other one; above 0 exactly where the token is the argmax,
@@ -56,11 +56,14 @@ def score(logits_AV: Tensor, target_A: Tensor) -> TokenScores:
     logits_AV = logits_AV.float()
     index_A1 = target_A.unsqueeze(-1)
     target_logit_A1 = logits_AV.gather(-1, index_A1)
-    nll_A = (logits_AV.logsumexp(-1, keepdim=True) - target_logit_A1).squeeze(-1)
+    # Both softmaxes take the largest logit away first. logsumexp less the logit would round at the size of the logits:
+    # two tied tokens could then both have p > 0.5, which is what the certificate rests on.
+    nll_A = logits_AV.log_softmax(-1).gather(-1, index_A1).squeeze(-1).abs()  # never above 0; a minus would give -0.0
+    p_A = logits_AV.softmax(-1).gather(-1, index_A1).squeeze(-1)
     others_AV = logits_AV.scatter(-1, index_A1, -torch.inf)
     rival_logit_A, rival_A = others_AV.max(-1)
     return TokenScores(
-        p_A=(-nll_A).exp(),
+        p_A=p_A,
         nll_A=nll_A,
         token_rank_A=1 + (others_AV >= target_logit_A1).sum(-1),
         logit_margin_A=target_logit_A1.squeeze(-1) - rival_logit_A,

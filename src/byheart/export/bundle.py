@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from byheart.certification.certificate import Certificate
 from byheart.certification.check import certify as check
 from byheart.certification.recite import greedy
 from byheart.config import RunConfig
-from byheart.errors import ArtifactError, BundleError
+from byheart.errors import ArtifactError, BundleError, Problem, RecordsError
 from byheart.export.manifest import (
     CERTIFICATE_FILE,
     CHECKPOINT_FILE,
@@ -30,7 +31,7 @@ from byheart.memory.records import Memory
 from byheart.memory.template import EncodeConfig, encode_prompt, find_stop_id, template_fingerprint
 from byheart.memory.tokenizer import tokenizer_fingerprint
 from byheart.model.adapter import Adapter, attached
-from byheart.model.base import Base, load
+from byheart.model.base import Base, BaseIdentity, load
 from byheart.model.config import ModelConfig
 from byheart.model.placement import Placement
 
@@ -69,7 +70,7 @@ class Bundle:
         names += [CERTIFICATE_FILE, RECORDS_FILE]
         files = {name: file_sha256(directory / name) for name in sorted(names)}
         self.manifest.model_copy(update={"files": files}).save(directory)
-        (directory / CHECKPOINT_FILE).unlink(missing_ok=True)
+        clear(directory)
 
     @classmethod
     def read(cls, directory: str | Path, base: Base | None = None) -> Self:
@@ -81,12 +82,13 @@ class Bundle:
 
         Raises:
             ArtifactError: no bundle, an unfinished or changed one, or one of a newer schema.
-            BundleError: tokenizer or chat template are not those it was learnt with.
+            BundleError: base model, tokenizer or chat template are not those it was learnt with.
         """
         directory = Path(directory)
         manifest = Manifest.read(directory)
         base = base or load(_model_config(manifest))
         placement = Placement.from_dict(manifest.placement)
+        _refuse_other_base(manifest, base)
         _refuse_other_tokens(manifest, base)
         return cls(
             memory=Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40),
@@ -120,11 +122,17 @@ class Bundle:
         Args:
             prompt: one user turn, or the turns of a conversation.
             max_new_tokens: where an answer that does not end is cut.
+
+        Raises:
+            RecordsError: the prompt cannot be rendered, or fills the model's context.
         """
         tokenizer, config = self.base.tokenizer, self.encode_config
         prompt_ids = encode_prompt(prompt, tokenizer, config)
         stop_id = find_stop_id(tokenizer, config)
         room = max_new_tokens if self.base.max_tokens is None else self.base.max_tokens - len(prompt_ids)
+        if room < 1:
+            flaw = f"its {len(prompt_ids):,} tokens leave no room in the model's context of {self.base.max_tokens:,}"
+            raise RecordsError([Problem("prompt", f"{flaw}; shorten it")])
         with attached(self.base.model, self.adapter):
             [ids] = greedy(self.base, [prompt_ids], min(max_new_tokens, room), stop_id, stop_id or 0)
         return decode_answer(prompt_ids, [token_id for token_id in ids if token_id != stop_id], tokenizer)
@@ -146,19 +154,21 @@ def claim(directory: Path, run_fingerprint: str | None = None) -> Claim:
     """Makes sure that a run may write in ``directory``, and that nothing of another's is there.
 
     Args:
-        directory: made where it is missing.
-        run_fingerprint: identity of the run; None: not known yet, only the right to write is looked at.
+        directory: of the bundle.
+        run_fingerprint: identity of the run, for which the directory is made; None: not known yet, only looks.
 
     Raises:
         ArtifactError: it cannot be written, or holds another run or somebody else's files.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        held = {path.name for path in directory.iterdir()}
+        if run_fingerprint is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+        held = {path.name for path in directory.iterdir()} if directory.exists() else set[str]()
     except OSError as error:
         raise ArtifactError(f"cannot use {directory} for output: {error.strerror}; choose another --out") from error
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise ArtifactError(f"cannot write in {directory}: permission denied; choose another --out")
+    standing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        raise ArtifactError(f"cannot write in {standing}; choose another --out")
     ours = {MANIFEST_FILE, CHECKPOINT_FILE} & held
     if not ours and (strange := sorted(name for name in held if not name.startswith("."))):
         raise ArtifactError(
@@ -178,10 +188,27 @@ def claim(directory: Path, run_fingerprint: str | None = None) -> Claim:
     return found
 
 
+def clear(directory: Path) -> None:
+    """Removes what only an unfinished run needs: its checkpoint, and what a killed process left half written."""
+    with contextlib.suppress(OSError):
+        for path in (directory / CHECKPOINT_FILE, *directory.glob(".*.partial")):
+            path.unlink(missing_ok=True)
+
+
 def _model_config(manifest: Manifest) -> ModelConfig:
-    """The model section of the settings, with the numerics that were certified."""
+    """The model section of the settings, with the revision and the numerics that were certified."""
     settings = RunConfig.parse(manifest.settings, MANIFEST_FILE).model
-    return settings.model_copy(update={"dtype": manifest.base["dtype"]})
+    measured = {key: manifest.base[key] for key in ("revision", "dtype", "attention") if manifest.base[key]}
+    return settings.model_copy(update=measured)
+
+
+def _refuse_other_base(manifest: Manifest, base: Base) -> None:
+    learnt_on = BaseIdentity(**manifest.base)
+    if not base.identity.same_weights(learnt_on):
+        raise BundleError(
+            f"{base.identity.name!r} has other weights than {learnt_on.name!r}, the model this bundle was learnt on; "
+            "use the same base model and revision, or learn again"
+        )
 
 
 def _refuse_other_tokens(manifest: Manifest, base: Base) -> None:

@@ -2,8 +2,8 @@
 
 adapter_config.json, adapter_model.safetensors   what PEFT and the engines load
 certificate.json                                 what was measured
-records.jsonl                                    what was learnt; the adapter gives it to whoever asks, so keep both
-alike safe metrics.jsonl                                    every epoch
+records.jsonl                                    what was learnt; the adapter tells it to whoever asks: keep both safe
+metrics.jsonl                                    every epoch
 byheart.json                                     the manifest, written last: without it the bundle is not whole
 """
 
@@ -38,7 +38,7 @@ class Manifest(BaseModel):
     """The full resolved settings."""
     placement: dict[str, Any]
     """The adapter's exact modules, rank and scale."""
-    base: dict[str, str | None]
+    base: dict[str, Any]
     """Identity of the base model."""
     tokenizer_fingerprint: str
     """Hash of the tokenizer."""

@@ -7,8 +7,6 @@ config, so that nothing loads it by mistake.
 
 from __future__ import annotations
 
-import json
-import tempfile
 from pathlib import Path
 
 import torch
@@ -18,9 +16,9 @@ from safetensors.torch import load_file, save
 from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError
 from byheart.model.adapter import Adapter
+from byheart.model.peft_config import CONFIG_FILE, peft_config
 from byheart.model.placement import Placement
 
-CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 BYPASS_FILE = "mlp_bypass.safetensors"
 PEFT_PREFIX = "base_model.model."
@@ -41,7 +39,7 @@ def write_adapter(directory: Path, adapter: Adapter, dtype: torch.dtype, base_lo
         return [BYPASS_FILE]
     named = {PEFT_PREFIX + name: tensor for name, tensor in tensors.items()}
     write_bytes(directory / WEIGHTS_FILE, save(named, {"format": "pt"}))
-    write_bytes(directory / CONFIG_FILE, _peft_config(adapter.placement, base_location))
+    write_bytes(directory / CONFIG_FILE, peft_config(adapter.placement, base_location))
     return [WEIGHTS_FILE, CONFIG_FILE]
 
 
@@ -60,28 +58,3 @@ def read_adapter(directory: Path, placement: Placement, device: torch.device) ->
     adapter = Adapter(placement, device)
     adapter.load_tensors({name.removeprefix(PEFT_PREFIX): tensor for name, tensor in tensors.items()})
     return adapter.eval()
-
-
-def _peft_config(placement: Placement, base_location: str) -> bytes:
-    from peft import LoraConfig
-
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=base_location,
-        r=placement.lora_rank,
-        lora_alpha=placement.lora_alpha,  # type: ignore[arg-type] - PEFT takes floats and says int
-        target_modules=list(placement.module_names),
-        layers_to_transform=list(placement.layers),
-        lora_dropout=0.0,
-        bias="none",
-        inference_mode=True,
-    )
-    with tempfile.TemporaryDirectory() as temporary:
-        config.save_pretrained(temporary)
-        values = json.loads((Path(temporary) / CONFIG_FILE).read_text(encoding="utf-8"))
-    values["target_modules"] = sorted(
-        values["target_modules"]
-    )  # a set in PEFT: fixed here, so that equal runs give equal bytes
-    if values["lora_alpha"] == int(values["lora_alpha"]):
-        values["lora_alpha"] = int(values["lora_alpha"])
-    return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()

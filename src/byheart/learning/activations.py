@@ -8,6 +8,8 @@ Tensor names: B records of a batch, T positions, D hidden, P positions of all re
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,7 +24,8 @@ from byheart.memory.buckets import by_length
 from byheart.memory.encode import EncodedMemory
 
 PREFIX_BATCH_TOKENS = 2048
-FILE_NAME = "activations.bin"
+_RESERVED_AT_ONCE = 2**24
+FILE_NAME = ".activations.bin"  # hidden, so that what a killed run leaves behind is nobody's result
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,21 @@ def _empty(shape: tuple[int, int], dtype: torch.dtype, path: Path | None) -> Ten
         return torch.empty(shape, dtype=dtype)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _reserve(path, shape[0] * shape[1] * dtype.itemsize)
         return torch.from_file(str(path), shared=True, size=shape[0] * shape[1], dtype=dtype).view(shape)
     except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         raise ArtifactError(
             f"cannot keep activations in {path}: {error}; free disk space or raise activation_memory_bytes"
         ) from error
+
+
+def _reserve(path: Path, num_bytes: int) -> None:
+    """Makes a file whose blocks exist: mapping one with holes, a disk that fills up would kill the process."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+            return
+        for at in range(0, num_bytes, _RESERVED_AT_ONCE):
+            file.write(bytes(min(_RESERVED_AT_ONCE, num_bytes - at)))

@@ -8,29 +8,44 @@ from pydantic import Field
 
 from byheart.settings import Settings
 
+DEFAULT_EPOCHS = 60
+DEFAULT_STEPS = 600
+
 
 class LearnConfig(Settings):
     """How the adapter is trained. What is None is chosen from the placement and the memory."""
 
-    epochs: int = Field(default=60, ge=1)
-    """The budget: visits of the chosen records; learning stops earlier once everything is certified."""
+    epochs: int | None = Field(default=None, ge=1)
+    """The budget: visits of the chosen records; learning stops earlier once everything is certified. None: 60, and
+    more for a memory so small that this would be fewer than 600 steps."""
     batch_size: int = Field(default=10, ge=1)
     """Records a forward pass."""
     accumulation: int = Field(default=1, ge=1)
     """Forward passes an optimizer step."""
-    learning_rate: float = Field(default=5e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     """At the start of the run."""
     decay: Literal["linear", "constant"] = "linear"
-    """linear: falls to zero at the end of the budget. Recall comes when the rate has fallen."""
+    """linear: falls over ``decay_share`` of the budget to ``floor_share`` of the rate. Recall comes once it is low."""
+    decay_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the budget over which the rate falls; the rest is for stragglers. The paper's scripts have 1."""
+    floor_share: float = Field(default=0.1, ge=0, le=1)
+    """What the rate falls to, as a share of where it started. The paper's scripts have 0."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; beyond it the gradient is scaled down."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's. The paper's scripts have 0.9 and 0.999."""
     plateau_epochs: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a new minimum of stubborn tokens; None: only the budget counts."""
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
     """Cached activations beyond this live in a memory-mapped file in the output directory."""
+
+    def num_epochs(self, num_records: int) -> int:
+        """The budget in epochs for a memory of ``num_records``."""
+        if self.epochs is not None:
+            return self.epochs
+        steps_per_epoch = -(-num_records // (self.batch_size * self.accumulation))
+        return max(DEFAULT_EPOCHS, -(-DEFAULT_STEPS // steps_per_epoch))

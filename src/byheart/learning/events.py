@@ -51,23 +51,34 @@ Listener = Callable[[EpochEvent], None]
 class MetricsFile:
     """Appends each event to a JSONL file.
 
+    Nothing is written before the first event: a run that is killed earlier leaves a directory that it may use again.
+
     Args:
         path: ``metrics.jsonl``.
-        num_epochs_kept: lines of later epochs are dropped first; 0 starts anew.
+        num_epochs_kept: lines of later epochs are dropped before the first event is written; 0 starts anew.
     """
 
     def __init__(self, path: Path, num_epochs_kept: int = 0) -> None:
-        self._path = path
-        kept: list[bytes] = []
-        if path.exists():
-            # A killed run can leave a torn last line; it belongs to an epoch after the checkpoint.
-            whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-            kept = [line for line in whole if json.loads(line)["epoch"] <= num_epochs_kept]
-        write_bytes(path, b"".join(kept))
+        self._path, self._num_epochs_kept, self._is_trimmed = path, num_epochs_kept, False
 
     def __call__(self, event: EpochEvent) -> None:
+        if not self._is_trimmed:
+            self._trim()
+            self._is_trimmed = True
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(event)) + "\n")
         except OSError as error:
             raise ArtifactError(f"cannot write {self._path}: {error.strerror}; the last checkpoint is kept") from error
+
+    def _trim(self) -> None:
+        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+        write_bytes(self._path, b"".join(line for line in lines if self._is_kept(line)))
+
+    def _is_kept(self, line: bytes) -> bool:
+        if not line.endswith(b"\n"):  # a killed run can leave a torn last line, of an epoch after the checkpoint
+            return False
+        try:
+            return json.loads(line)["epoch"] <= self._num_epochs_kept
+        except ValueError:
+            return False

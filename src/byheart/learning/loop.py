@@ -110,7 +110,8 @@ class _Run:
         if hooks.checkpoint is not None and hooks.checkpoint.exists():
             self.progress = load_checkpoint(hooks.checkpoint, stepper.adapter, stepper.optimizer)
         best, num_stale = self.progress.plateau
-        self.plateau = Plateau(config.plateau_epochs or config.epochs, best, num_stale)
+        self.num_epochs = config.num_epochs(len(stepper.memory))
+        self.plateau = Plateau(config.plateau_epochs or self.num_epochs, best, num_stale)
         not_before, wait = self.progress.verification
         self.verification = Verification(not_before=not_before, wait=wait)
         self.save()
@@ -134,7 +135,7 @@ class _Run:
             before = time.monotonic()
             outcomes, progress.weighting_state = self.stepper.step(
                 progress.order[start : start + size],
-                self.learning_rate(len(starts)),
+                self.learning_rate(progress.step, len(starts)),
                 progress.weighting_state,
                 dropout_seed=(self.seed << 32) + progress.num_steps,
             )
@@ -142,17 +143,18 @@ class _Run:
             self.take_in(outcomes, time.monotonic() - before)
             if self.hooks.interrupted():
                 self.save()
-                raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1} of {config.epochs}")
+                raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1} of {self.num_epochs}")
             self.save_when_due()
         event = self.event(len(starts))
         progress.epoch, progress.step, progress.order, progress.sums = progress.epoch + 1, 0, [], EpochSums()
         return event
 
-    def learning_rate(self, num_steps_in_epoch: int) -> float:
+    def learning_rate(self, step: int, num_steps_in_epoch: int) -> float:
         if self.config.decay == "constant":
             return self.config.learning_rate
-        spent = (self.progress.epoch + self.progress.step / num_steps_in_epoch) / self.config.epochs
-        return self.config.learning_rate * (1 - spent)
+        config = self.config
+        spent = (self.progress.epoch + step / num_steps_in_epoch) / (self.num_epochs * config.decay_share)
+        return config.learning_rate * max(1 - spent, config.floor_share)
 
     def take_in(self, outcomes: list[BatchOutcome], seconds: float) -> None:
         progress, sums = self.progress, self.progress.sums
@@ -170,8 +172,8 @@ class _Run:
         progress, sums = self.progress, self.progress.sums
         return EpochEvent(
             epoch=progress.epoch + 1,
-            num_epochs=self.config.epochs,
-            learning_rate=self.stepper.optimizer.param_groups[0]["lr"],
+            num_epochs=self.num_epochs,
+            learning_rate=self.learning_rate(num_steps_in_epoch - 1, num_steps_in_epoch),
             objective=sums.objective / num_steps_in_epoch,
             nll_nats=sums.nll_nats / sums.num_tokens,
             num_visited_records=len(progress.order),
@@ -189,7 +191,7 @@ class _Run:
                 return "certified"
             self.verification.failed(event.epoch)
             self.progress.verification = (self.verification.not_before, self.verification.wait)
-        if event.epoch >= self.config.epochs:
+        if event.epoch >= self.num_epochs:
             return "budget"
         stuck = self.plateau.reached(event.num_stubborn_tokens)
         self.progress.plateau = (self.plateau.best, self.plateau.num_stale)

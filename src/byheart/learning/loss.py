@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 CHUNK_TOKENS = 512
@@ -35,8 +36,8 @@ def token_losses(
 
     def one_chunk(final_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
         logits_CV = head(final_CD).float()
-        target_logit_C = logits_CV.gather(-1, target_C.unsqueeze(-1)).squeeze(-1)
-        return logits_CV.logsumexp(-1) - target_logit_C, logits_CV.argmax(-1) == target_C
+        # Not logsumexp less the logit: that rounds at the size of the logits, which can put a tie above p = 0.5.
+        return F.cross_entropy(logits_CV, target_C, reduction="none"), logits_CV.argmax(-1) == target_C
 
     if len(target_A) <= chunk_tokens:
         return one_chunk(final_AD, target_A)

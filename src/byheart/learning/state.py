@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from byheart.artifacts import atomic_path
+from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError
 from byheart.method.schedule import Standing
 from byheart.method.weighting import WeightingState
@@ -93,27 +93,30 @@ def save_checkpoint(
         "adam_steps": adam_steps,
         "progress": plain,
     }
-    with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"byheart": json.dumps(header)}
-        )
+    # Not safetensors' own save_file: a full disk is no OSError there.
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(contiguous, {"byheart": json.dumps(header)}))
 
 
 def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimizer) -> Progress:
     """Puts a checkpoint's weights and moments into ``adapter`` and ``optimizer``.
 
     Raises:
-        ArtifactError: not a checkpoint, or one of a newer byheart.
+        ArtifactError: not a checkpoint, one of another adapter, or one of a newer byheart.
     """
     header = read_header(path)
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    for name, parameter in adapter.named_parameters():
+        if (saved := tensors.get(f"weight.{name}")) is None or saved.shape != parameter.shape:
+            raise ArtifactError(f"{path} is a checkpoint of another adapter; remove it to start anew")
     with torch.no_grad():
         for name, parameter in adapter.named_parameters():
             parameter.copy_(tensors[f"weight.{name}"])
             if f"exp_avg.{name}" in tensors:
                 optimizer.state[parameter] = {
-                    "step": torch.tensor(float(header["adam_steps"])),
+                    # Fused AdamW counts on the parameter's own device.
+                    "step": torch.tensor(float(header["adam_steps"]), device=parameter.device),
                     "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
                     "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
                 }
@@ -132,11 +135,11 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["byheart"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            version = int(header["schema_version"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is not a byheart checkpoint ({error}); remove it to start anew") from error
-    if header["schema_version"] > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise ArtifactError(
-            f"{path} has schema version {header['schema_version']}, this byheart reads up to {SCHEMA_VERSION}; "
-            "install a newer byheart"
+            f"{path} has schema version {version}, this byheart reads up to {SCHEMA_VERSION}; install a newer byheart"
         )
     return header

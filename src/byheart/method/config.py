@@ -8,6 +8,11 @@ from pydantic import Field
 
 from byheart.settings import Settings
 
+CERTIFIED_PROBABILITY = 0.5
+"""A token above this is the argmax however the rest is shared out: sufficient for greedy recall. The comparison is
+strict.
+"""
+
 PAPER_RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Share of the records that each stage of the paper's curriculum shows."""
 
@@ -60,7 +65,7 @@ class MethodConfig(Settings):
     """sft: all tokens alike · memft-ot: tokens below the threshold only · memft-sw: a window from the first error on ·
     memft-sw-curriculum:
     memft-ot over a growing share of the records."""
-    margin: float = Field(default=0.1, ge=0, lt=0.5)
+    margin: float = Field(default=0.3, ge=0, lt=0.5)
     """Added to p = 0.5 where training decides that a token is done, so that what is learnt survives small changes of
     numerics. The
     certificate's own threshold stays 0.5. The paper has 0."""

@@ -21,10 +21,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-CERTIFIED_PROBABILITY = 0.5
-"""A token above this is the argmax however the rest is shared out: sufficient for greedy recall. The comparison is
-strict.
-"""
+from byheart.method.config import CERTIFIED_PROBABILITY
 
 WeightingState: TypeAlias = Mapping[str, Mapping[str, float]]
 """Record id → that record's own numbers; plain values, so that a checkpoint can hold them."""

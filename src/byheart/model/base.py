@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from byheart.errors import ModelError
@@ -103,7 +104,7 @@ def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) 
             model = AutoModelForCausalLM.from_pretrained(
                 source.location, dtype=dtype, attn_implementation=config.attention, use_safetensors=True, **common
             )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load model {config.name!r} from {source.location}: {error}") from error
     return freeze(nn.Module.to(model, device), tokenizer, source, _weights_sha256(source))
 
@@ -130,11 +131,15 @@ def decoder_layers(model: nn.Module) -> tuple[nn.Module, str]:
         ModelError: no module list as long as the config's ``num_hidden_layers`` is found.
     """
     decoder = model.get_decoder()  # type: ignore[operator]
-    num_layers = model.config.num_hidden_layers  # type: ignore[union-attr]
+    num_layers = getattr(
+        model.config, "num_hidden_layers", None
+    )  # of several parts, such as text and image, it has none
     for name, child in decoder.named_children():
         if isinstance(child, nn.ModuleList) and len(child) == num_layers:
             return decoder, name
-    raise ModelError(f"{type(model).__name__} has no list of {num_layers} layers; byheart needs a decoder-only model")
+    raise ModelError(
+        f"{type(model).__name__} has no list of {num_layers or 'its'} layers; byheart needs a decoder-only text model"
+    )
 
 
 def _device(name: str) -> torch.device:
@@ -143,9 +148,13 @@ def _device(name: str) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ModelError(f"unknown device {name!r}; use auto, cpu, mps, cuda or cuda:N") from error
+    count = {"cuda": torch.cuda.device_count, "mps": torch.mps.device_count, "cpu": lambda: 1}.get(device.type)
+    if count is not None and (device.index or 0) >= count():
+        raise ModelError(f"this machine has no device {name!r}; use auto, or one that is here")
+    return device
 
 
 def _dtype_name(name: str, device: torch.device) -> str:

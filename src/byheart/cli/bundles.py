@@ -1,0 +1,37 @@
+"""A bundle opened for use, its base model taken from where the user says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from byheart.config import RunConfig
+from byheart.export.manifest import MANIFEST_FILE, Manifest
+from byheart.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from byheart.export.bundle import Bundle
+
+
+def open_bundle(directory: Path, manifest: Manifest, model: str | None) -> Bundle:
+    """The bundle in ``directory``; imports torch.
+
+    Args:
+        directory: of the bundle.
+        manifest: read from it.
+        model: where its base model is now; None: where it was when it was learnt.
+
+    Raises:
+        ArtifactError, BundleError, ModelError: as `Bundle.read` and `load` do.
+    """
+    from byheart.export.bundle import Bundle
+    from byheart.model.base import load
+
+    return Bundle.read(directory, None if model is None else load(_elsewhere(manifest, model)))
+
+
+def _elsewhere(manifest: Manifest, model: str) -> ModelConfig:
+    """The model from another place, in the numerics that were certified."""
+    learnt_on = RunConfig.parse(manifest.settings, MANIFEST_FILE).model
+    measured = {key: manifest.base[key] for key in ("dtype", "attention")}
+    return learnt_on.model_copy(update={"name": model, "revision": None, **measured})

@@ -1,0 +1,93 @@
+"""``byheart certify``: a bundle measured anew, on this machine, now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from byheart.cli.bundles import open_bundle
+from byheart.cli.exits import code_of
+from byheart.cli.live import narrating
+from byheart.cli.screens import Screen, print_json, screens
+from byheart.cli.summary import LONGEST_LINE, counts, numerics, print_failures, print_verdict, verdict_counts
+from byheart.cli.visible import visible
+from byheart.cli.wording import counted, question
+from byheart.config import RunConfig
+from byheart.errors import ArtifactError
+from byheart.export.manifest import CERTIFICATE_FILE, MANIFEST_FILE, Manifest
+from byheart.memory.records import Memory
+
+if TYPE_CHECKING:
+    from byheart.certification.certificate import Certificate
+
+_CHANGES_SHOWN = 10
+
+
+def certify(directory: Path, records: Path | None, *, out: Path | None, model: str | None, as_json: bool) -> int:
+    """Measures a bundle; the one on disk stays as it is.
+
+    Returns:
+        The exit code.
+    """
+    manifest = Manifest.read(directory)
+    memory = _records(records, manifest)
+    _refuse_own_files(directory, out)
+    with screens(as_json) as (results, progress):
+        with narrating(progress) as narrator:
+            narrator.begin(f"loading {manifest.summary['model'] if model is None else model}")
+            bundle = open_bundle(directory, manifest, model)
+            measured = memory or bundle.memory
+            with narrator.phase("certifying", 2 * len(measured)) as advance:
+                certificate = bundle.certify(memory, advance)
+        changed = _changed(bundle.certificate, certificate) if memory is None else []
+        results.paragraph()
+        print_verdict(results, certificate)
+        rows = [("records", verdict_counts(certificate)), *numerics(certificate)]
+        results.rows([*rows, ("before", _compared(len(changed)))] if memory is None else rows)
+        results.paragraph()
+        print_failures(results, certificate, measured, None)
+        if changed:
+            _print_changed(results, changed, measured)
+        if out is not None:
+            certificate.save(out)
+            results.paragraph(f"certificate written to {visible(str(out))}")
+    if as_json:
+        print_json({**counts(certificate), "model": certificate.subject.base_name, "bundle": str(directory)})
+    return code_of(certificate)
+
+
+def _records(path: Path | None, manifest: Manifest) -> Memory | None:
+    """Other records than the bundle's own, read as those were."""
+    if path is None:
+        return None
+    settings = RunConfig.parse(manifest.settings, MANIFEST_FILE)
+    return Memory.from_file(path, **settings.format.model_dump())
+
+
+def _refuse_own_files(directory: Path, out: Path | None) -> None:
+    if out is not None and out.resolve().parent == directory.resolve():
+        raise ArtifactError(
+            f"--out {out} lies in the bundle itself, which keeps the {CERTIFICATE_FILE} it was learnt with; "
+            "choose another place"
+        )
+
+
+def _changed(before: Certificate, now: Certificate) -> list[tuple[str, str, str]]:
+    """Id and both verdicts of the records whose verdict is another now."""
+    pairs = zip(before.records, now.records, strict=True)
+    return [(then.id, then.verdict, record.verdict) for then, record in pairs if then.verdict != record.verdict]
+
+
+def _compared(num_changed: int) -> str:
+    if not num_changed:
+        return "every record has the verdict it had when it was learnt"
+    return f"{counted(num_changed, 'record')} had another verdict when learnt"
+
+
+def _print_changed(screen: Screen, changed: list[tuple[str, str, str]], memory: Memory) -> None:
+    prompts = {record.id: record.prompt for record in memory}
+    for record_id, then, now in changed[:_CHANGES_SHOWN]:
+        screen.paragraph(f"{visible(question(prompts[record_id]), LONGEST_LINE)}  {then} then, {now} now", indent=2)
+    if (num_more := len(changed) - _CHANGES_SHOWN) > 0:
+        screen.paragraph(f"and {num_more:,} more", indent=2)
+    screen.paragraph()

@@ -1,0 +1,54 @@
+import json
+
+from byheart.certification.certificate import Certificate
+
+KEYS = [
+    "num_records",
+    "num_answer_tokens",
+    "exact_match",
+    "num_certified",
+    "num_recited",
+    "num_failed",
+    "token_accuracy",
+    "nll_nats",
+    "min_probability",
+    "model",
+    "bundle",
+]
+
+
+def test_a_bundle_is_measured_anew(bundle, tmp_path, tiny_model_directory, invoke):
+    before = (bundle / "certificate.json").read_bytes()
+    out = tmp_path / "today" / "certificate.json"
+    result = invoke("certify", bundle, "--out", out, "--json", "--model", tiny_model_directory)
+    assert result.exit_code == 0
+    values = json.loads(result.stdout)
+    assert list(values) == KEYS
+    assert (values["num_certified"], values["bundle"]) == (4, str(bundle))
+    assert (bundle / "certificate.json").read_bytes() == before
+    assert Certificate.read(out).is_complete
+    assert "4 of 4 records come back to the letter" in result.stderr
+    assert "every record has the verdict it had when it was learnt" in result.stderr
+
+
+def test_other_records_are_measured(bundle, tmp_path, write_records, invoke):
+    records = write_records(tmp_path / "other.jsonl", [("Who else?", "nobody"), ("Say it.", " leading and trailing ")])
+    result = invoke("certify", bundle, records)
+    assert result.exit_code == 3
+    assert "1 of 2 records comes back to the letter; 1 does not" in result.stdout
+    assert "Who else?  token 1 of " in result.stdout
+    assert "when it was learnt" not in result.stdout
+
+
+def test_what_is_refused(bundle, tmp_path, invoke):
+    for arguments, message in (
+        ([tmp_path], "is not a byheart bundle"),
+        ([bundle, "--out", bundle / "certificate.json"], "lies in the bundle itself"),
+        ([bundle, tmp_path / "none.jsonl"], "there is no such file"),
+        ([bundle, "--model", "smollm2-135"], "did you mean 'smollm2-135m'?"),
+    ):
+        result = invoke("certify", *arguments, "--json")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("error: ")
+        assert message in result.stderr
+        assert result.stdout == ""

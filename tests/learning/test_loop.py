@@ -1,0 +1,271 @@
+import math
+import random
+
+import pytest
+import torch
+
+from byheart.errors import InterruptedRunError
+from byheart.learning.config import LearnConfig
+from byheart.learning.loop import Hooks, learn
+from byheart.learning.step import BatchOutcome
+from byheart.method.schedule import AllRecords
+from byheart.model.adapter import Adapter
+from models_for_tests import awake, placed, small
+
+NUM_RECORDS = 5
+
+
+class Script:
+    """A stepper that learns nothing: each record's p is given by a function of how often it was visited."""
+
+    def __init__(self, p=lambda visit: 0.1, num_records: int = NUM_RECORDS):
+        self.p, self.visits = p, [0] * num_records
+        self.memory = range(num_records)
+        self.adapter = awake(placed(small("llama"), "1", "o_proj"))
+        self.optimizer = torch.optim.AdamW(self.adapter.parameters())
+        self.taken: list[tuple[list[int], float, int]] = []
+        self.was_training: list[bool] = []
+
+    def step(self, indices, learning_rate, state, dropout_seed):
+        self.taken.append((list(indices), learning_rate, dropout_seed))
+        self.was_training.append(self.adapter.training)
+        nll = [-math.log(self.p(self.visits[i])) for i in indices]
+        for i in indices:
+            self.visits[i] += 1
+        return [BatchOutcome(indices, 0.5, torch.tensor(nll), torch.tensor(nll))], {"record": {"steps": 1.0}}
+
+    @property
+    def rates(self) -> list[float]:
+        return [rate for _, rate, _ in self.taken]
+
+
+def run(script: Script, *, seed: int = 7, schedule=None, wanted: float = 0.5, hooks: Hooks | None = None, **settings):
+    config = LearnConfig(**{"epochs": 4, "batch_size": 2, **settings})
+    return learn(
+        script,  # type: ignore[arg-type]
+        schedule or AllRecords(),
+        config,
+        wanted_probability=wanted,
+        seed=seed,
+        hooks=hooks or Hooks(),
+    )
+
+
+def test_a_linear_rate_falls_to_nothing_step_by_step_as_in_the_papers_scripts():
+    script = Script()
+    run(script, epochs=2, learning_rate=0.6, decay_share=1.0, floor_share=0.0)
+    assert script.rates == pytest.approx([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_a_linear_rate_falls_over_its_share_of_the_budget_down_to_the_floor():
+    script = Script()
+    run(script, epochs=4, batch_size=NUM_RECORDS, learning_rate=1.0, decay_share=0.5, floor_share=0.25)
+    assert script.rates == pytest.approx([1.0, 0.5, 0.25, 0.25])
+
+
+def test_a_constant_rate_stays():
+    script = Script()
+    run(script, epochs=2, learning_rate=0.6, decay="constant")
+    assert script.rates == [0.6] * 6
+
+
+def test_the_budget_ends_a_run():
+    result = run(Script(), epochs=3)
+    assert (result.stop_reason, result.num_epochs) == ("budget", 3)
+
+
+def test_a_run_ends_certified_when_the_full_pass_agrees():
+    asked = []
+    hooks = Hooks(verify=lambda: asked.append(1) or len(asked) == 2)
+    result = run(Script(lambda visit: 0.9), hooks=hooks, epochs=9)
+    assert (result.stop_reason, result.num_epochs) == ("certified", 2)
+
+
+def test_what_training_saw_alone_never_ends_a_run_certified():
+    assert run(Script(lambda visit: 0.99), epochs=3, hooks=Hooks(verify=lambda: False)).stop_reason == "budget"
+    assert run(Script(lambda visit: 0.99), epochs=3).stop_reason == "budget"
+
+
+@pytest.mark.parametrize(("p", "asked"), [(0.59, False), (0.6, False), (0.61, True)])
+def test_the_full_pass_is_asked_for_when_every_record_exceeds_the_wanted_probability(p, asked):
+    calls = []
+    run(Script(lambda visit: p), wanted=0.6, epochs=1, hooks=Hooks(verify=lambda: bool(calls.append(1))))
+    assert bool(calls) is asked
+
+
+def test_one_record_below_keeps_the_full_pass_from_being_made():
+    hooks = Hooks(verify=lambda: pytest.fail("a full pass was made"))
+    script = Script(lambda visit: 0.9)
+    script.p = lambda visit: 0.9 if script.taken[-1][0] != [4] else 0.4
+    run(script, hooks=hooks, epochs=1, batch_size=1)
+
+
+def test_full_passes_that_fail_are_made_ever_more_seldom():
+    made = []
+    script = Script(lambda visit: 0.9)
+    run(script, epochs=20, hooks=Hooks(verify=lambda: bool(made.append(max(script.visits)))))
+    assert made == [1, 2, 4, 8, 16]
+
+
+def test_a_plateau_ends_a_run():
+    result = run(Script(lambda visit: 0.1), epochs=50, plateau_epochs=4)
+    assert (result.stop_reason, result.num_epochs) == ("plateau", 5)
+
+
+def test_without_a_patience_only_the_budget_counts():
+    assert run(Script(lambda visit: 0.1), epochs=30).num_epochs == 30
+
+
+def test_every_epoch_visits_the_schedules_records_once_in_batches():
+    class Odd:
+        def __call__(self, epoch, standing, seed):
+            return torch.tensor([1, 3]) if epoch else torch.arange(5)
+
+    script = Script()
+    run(script, schedule=Odd(), epochs=2)
+    steps = [sorted(indices) for indices, _, _ in script.taken]
+    assert [len(step) for step in steps] == [2, 2, 1, 2]
+    assert sorted(sum(steps[:3], [])) == [0, 1, 2, 3, 4]
+    assert steps[3] == [1, 3]
+
+
+def test_accumulation_gives_a_step_its_batches():
+    script = Script()
+    run(script, epochs=1, batch_size=2, accumulation=2)
+    assert [len(indices) for indices, _, _ in script.taken] == [4, 1]
+
+
+def order(seed: int) -> list[list[int]]:
+    script = Script(num_records=20)
+    run(script, seed=seed, epochs=2, batch_size=20)
+    return [indices for indices, _, _ in script.taken]
+
+
+def test_the_seed_decides_the_order_and_each_epoch_has_its_own():
+    random.seed(0)
+    first = order(1)
+    random.seed(1)
+    assert order(1) == first
+    assert order(2) != first
+    assert first[0] != first[1]
+
+
+def test_every_step_has_a_dropout_seed_of_its_own():
+    first, second = Script(), Script()
+    run(first, seed=1)
+    run(second, seed=2)
+    seeds = [seed for script in (first, second) for _, _, seed in script.taken]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_the_adapter_trains_in_the_run_and_not_after_it():
+    script = Script()
+    run(script)
+    assert all(script.was_training)
+    assert not script.adapter.training
+
+
+def test_the_schedule_sees_how_each_record_stood_and_when():
+    seen = []
+
+    class Looking(AllRecords):
+        def __call__(self, epoch, standing, seed):
+            seen.append((standing.min_probability_N.clone(), standing.last_seen_N.clone()))
+            return torch.tensor([0, 2]) if epoch == 1 else super().__call__(epoch, standing, seed)
+
+    run(Script(lambda visit: 0.2 + 0.1 * visit), schedule=Looking(), epochs=3)
+    assert seen[0][1].tolist() == [-1] * 5
+    assert seen[1][0].tolist() == pytest.approx([0.2] * 5)
+    assert seen[2][0].tolist() == pytest.approx([0.3, 0.2, 0.3, 0.2, 0.2])
+    assert seen[2][1].tolist() == [1, 0, 1, 0, 0]
+
+
+def test_an_event_tells_the_epoch():
+    events = []
+    script = Script(lambda visit: 0.4 if visit == 0 else 0.8)
+    run(script, epochs=2, learning_rate=0.6, decay_share=1.0, floor_share=0.0, hooks=Hooks(on_epoch=events.append))
+    first, second = events
+    assert (first.epoch, second.epoch, first.num_epochs) == (1, 2, 2)
+    assert (first.num_stubborn_tokens, second.num_stubborn_tokens) == (5, 0)
+    assert (first.num_certified_records, second.num_certified_records) == (0, 5)
+    assert (first.num_visited_records, first.num_records) == (5, 5)
+    assert first.nll_nats == pytest.approx(-math.log(0.4))
+    assert first.objective == pytest.approx(0.5)
+    assert first.learning_rate == pytest.approx(0.4)
+    assert second.learning_rate == pytest.approx(0.1)
+    assert second.train_seconds == pytest.approx(first.seconds + second.seconds)
+
+
+def test_an_interrupted_run_stops_after_the_step_at_a_checkpoint(tmp_path):
+    script, path = Script(), tmp_path / "checkpoint.safetensors"
+    hooks = Hooks(interrupted=lambda: len(script.taken) == 4, checkpoint=path)
+    with pytest.raises(InterruptedRunError, match="stopped in epoch 2 of 4"):
+        run(script, hooks=hooks, checkpoint_seconds=1e6)
+    assert len(script.taken) == 4
+    assert not script.adapter.training
+    again = Script()
+    run(again, hooks=Hooks(checkpoint=path))
+    whole = Script()
+    run(whole)
+    assert script.taken + again.taken == whole.taken
+
+
+@pytest.mark.parametrize("stop", range(1, 13))
+def test_a_run_goes_on_at_the_very_step_and_tells_the_same(tmp_path, stop):
+    def fresh() -> Script:
+        return Script(lambda visit: 0.3 + 0.1 * visit)
+
+    def told(events) -> list[tuple[float, ...]]:
+        return [(e.epoch, e.learning_rate, e.nll_nats, e.num_stubborn_tokens, e.num_certified_records) for e in events]
+
+    settings = {"epochs": 4, "checkpoint_seconds": 0}
+    whole, whole_events = fresh(), []
+    run(whole, hooks=Hooks(on_epoch=whole_events.append), **settings)
+    first, events, path = fresh(), [], tmp_path / "checkpoint.safetensors"
+    hooks = Hooks(interrupted=lambda: len(first.taken) == stop, on_epoch=events.append, checkpoint=path)
+    with pytest.raises(InterruptedRunError):
+        run(first, hooks=hooks, **settings)
+    second = fresh()
+    second.visits = first.visits
+    run(second, hooks=Hooks(on_epoch=events.append, checkpoint=path), **settings)
+    assert first.taken + second.taken == whole.taken
+    assert told(events) == told(whole_events)
+
+
+def test_a_verification_that_failed_is_remembered_by_the_checkpoint(tmp_path):
+    path, made = tmp_path / "checkpoint.safetensors", []
+    first = Script(lambda visit: 0.9)
+    hooks = Hooks(
+        verify=lambda: bool(made.append(first.visits[0])),
+        interrupted=lambda: first.visits[0] == 5 and sum(first.visits) == 25,
+        checkpoint=path,
+    )
+    with pytest.raises(InterruptedRunError):
+        run(first, epochs=12, hooks=hooks)
+    second = Script(lambda visit: 0.9)
+    second.visits = first.visits
+    hooks = Hooks(verify=lambda: bool(made.append(second.visits[0])), checkpoint=path)
+    run(second, epochs=12, hooks=hooks)
+    assert made == [1, 2, 4, 8]
+
+
+def test_the_random_numbers_of_others_are_left_alone():
+    class Drawing(Script):
+        def step(self, *arguments, **named):
+            torch.manual_seed(1)
+            return super().step(*arguments, **named)
+
+    script = Drawing()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    run(script)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_real_engine_learns(make_stepper, tiny_base):
+    placement = placed(tiny_base.model, "top:1", rank=16)
+    stepper = make_stepper(own=Adapter.initialised(placement, torch.device("cpu"), 1))
+    config = LearnConfig(epochs=80, learning_rate=0.02)
+    result = learn(stepper, AllRecords(), config, wanted_probability=0.5, seed=1, hooks=Hooks())
+    assert result.last_event.num_certified_records == 4

@@ -1,0 +1,175 @@
+import pytest
+import torch
+
+from byheart.learning.step import Stepper
+from byheart.method.threshold import Threshold
+from byheart.method.weighting import TokenBatch, Uniform
+from byheart.model.adapter import Adapter
+from byheart.model.split import SplitModel
+from models_for_tests import all_close, awake, close, placed
+from oracles import whole_model
+
+
+class Recording:
+    """A weighting that keeps what it was shown."""
+
+    epsilon = 0.0
+
+    def __init__(self):
+        self.seen: list[TokenBatch] = []
+
+    def __call__(self, tokens, state):
+        self.seen.append(tokens)
+        return torch.ones_like(tokens.nll_A), {**state, tokens.record_ids[0]: {"seen": float(len(self.seen))}}
+
+
+@pytest.fixture
+def gradients_of(monkeypatch):
+    """The gradients with which a stepper would take a step, before they are clipped."""
+
+    def gradients_of_(stepper: Stepper, indices: list[int]) -> list[torch.Tensor]:
+        taken: list[torch.Tensor] = []
+
+        def keep(parameters, max_norm):
+            taken.extend(parameter.grad.clone() for parameter in parameters)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.nn.utils, "clip_grad_norm_", keep)
+            stepper.step(indices, 0.0, {}, 0)
+        return taken
+
+    return gradients_of_
+
+
+def expected_gradients(base, adapter, batches) -> list[torch.Tensor]:
+    """Of the mean over batches of the mean loss over a batch's answer tokens: whole model, nothing cached."""
+    oracle = whole_model.with_lora(base.model, adapter)
+    objective = sum(torch.cat([whole_model.answer_nll(oracle, record) for record in batch]).mean() for batch in batches)
+    (objective / len(batches)).backward()
+    return whole_model.gradients(oracle, adapter)
+
+
+@pytest.mark.parametrize("modules", ["all-linear", "down_proj", "mlp-bypass"])
+def test_cached_gradients_are_the_whole_models(tiny_base, tiny_encoded, make_stepper, gradients_of, modules):
+    adapter = awake(placed(tiny_base.model, "top:1", modules, rank=4, lora_alpha=6.0))
+    got = gradients_of(make_stepper(own=adapter), [0, 1, 2, 3])
+    assert all_close(got, expected_gradients(tiny_base, adapter, [tiny_encoded.records]))
+
+
+def test_uncut_gradients_are_the_whole_models_too(tiny_base, tiny_encoded, make_stepper, gradients_of, tmp_path):
+    from byheart.learning.activations import compute_activations
+
+    adapter = awake(placed(tiny_base.model, "all", rank=4))
+    uncut = SplitModel(tiny_base.model, None)
+    stepper = make_stepper(own=adapter)
+    stepper.split_model = uncut
+    stepper.activations = compute_activations(
+        uncut.prefix, tiny_encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path
+    )
+    assert all_close(gradients_of(stepper, [0, 1]), expected_gradients(tiny_base, adapter, [tiny_encoded.records[:2]]))
+
+
+def test_accumulated_gradients_are_of_the_mean_of_the_batches_objectives(
+    tiny_base, tiny_encoded, make_stepper, gradients_of, adapter
+):
+    got = gradients_of(make_stepper(batch_size=2, accumulation=2), [3, 0, 1, 2])
+    records = tiny_encoded.records
+    expected = expected_gradients(tiny_base, adapter, [[records[3], records[0]], [records[1], records[2]]])
+    assert all_close(got, expected)
+
+
+def test_a_last_smaller_batch_is_a_batch_like_others(tiny_base, tiny_encoded, make_stepper, gradients_of, adapter):
+    got = gradients_of(make_stepper(batch_size=2, accumulation=2), [3, 0, 1])
+    records = tiny_encoded.records
+    expected = expected_gradients(tiny_base, adapter, [[records[3], records[0]], [records[1]]])
+    assert all_close(got, expected)
+
+
+def test_an_outcome_is_what_was_measured_before_the_step(tiny_base, tiny_encoded, make_stepper, adapter):
+    oracle = whole_model.with_lora(tiny_base.model, adapter)
+    [outcome], _ = make_stepper().step([2, 0], 1e-2, {}, 0)
+    nll = [whole_model.answer_nll(oracle, tiny_encoded.records[i]).detach() for i in (2, 0)]
+    assert close(outcome.nll_A, torch.cat(nll))
+    assert close(outcome.worst_nll_B, torch.stack([each.max() for each in nll]))
+    assert outcome.objective == pytest.approx(torch.cat(nll).mean().item(), rel=1e-5)
+    assert list(outcome.indices) == [2, 0]
+
+
+def test_the_weighting_sees_the_batchs_tokens_in_order(tiny_encoded, make_stepper):
+    weighting = Recording()
+    make_stepper(weighting).step([2, 0], 1e-2, {}, 0)
+    [tokens] = weighting.seen
+    lengths = [len(tiny_encoded.records[i].answer_ids) for i in (2, 0)]
+    assert tokens.record_ids == tuple(tiny_encoded.records[i].id for i in (2, 0))
+    assert tokens.record_A.tolist() == [0] * lengths[0] + [1] * lengths[1]
+    assert tokens.position_A.tolist() == [*range(lengths[0]), *range(lengths[1])]
+    assert not tokens.nll_A.requires_grad
+
+
+def test_the_weightings_state_goes_from_batch_to_batch(tiny_encoded, make_stepper):
+    _, state = make_stepper(Recording(), batch_size=1).step([2, 0], 1e-2, {"before": {"seen": 0.0}}, 0)
+    ids = [tiny_encoded.records[i].id for i in (2, 0)]
+    assert state == {"before": {"seen": 0.0}, ids[0]: {"seen": 1.0}, ids[1]: {"seen": 2.0}}
+
+
+def test_no_step_is_taken_where_no_token_has_a_weight(make_stepper, adapter):
+    before = adapter.sha256(torch.float32)
+    stepper = make_stepper(Threshold(critical_nll_nats=1e6), weight_decay=0.5)
+    [outcome], _ = stepper.step([0, 1], 1e-2, {}, 0)
+    assert adapter.sha256(torch.float32) == before
+    assert not stepper.optimizer.state
+    assert outcome.objective == 0.0
+
+
+def test_a_batch_without_weights_leaves_the_others_their_share(tiny_base, tiny_encoded, make_stepper, gradients_of):
+    class FirstBatchOnly(Uniform):
+        def __call__(self, tokens, state):
+            is_first = tokens.record_ids[0] == tiny_encoded.records[0].id
+            return torch.full_like(tokens.nll_A, float(is_first)), state
+
+    adapter = awake(placed(tiny_base.model, "top:1", rank=4))
+    both = gradients_of(make_stepper(FirstBatchOnly(), own=adapter, batch_size=1), [0, 1])
+    alone = gradients_of(make_stepper(own=adapter, batch_size=1), [0])
+    assert all_close(both, [gradient / 2 for gradient in alone])
+
+
+def moved_by_one_step(make_stepper, base, **settings) -> float:
+    """Size of the first moment after one step: a tenth of the gradient that AdamW was given."""
+    stepper = make_stepper(own=awake(placed(base.model, "top:1", rank=4)), **settings)
+    stepper.step([0, 1], 1e-2, {}, 0)
+    moments = [state["exp_avg"] for state in stepper.optimizer.state.values()]
+    return 10 * torch.cat([moment.flatten() for moment in moments]).norm().item()
+
+
+def test_a_long_gradient_is_cut_to_the_norm(make_stepper, tiny_base):
+    assert moved_by_one_step(make_stepper, tiny_base, clip_norm=1e9) > 0.5
+    assert moved_by_one_step(make_stepper, tiny_base, clip_norm=0.5) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_step_is_adamws(make_stepper, tiny_base, gradients_of):
+    first, second = (awake(placed(tiny_base.model, "top:1", rank=4)) for _ in range(2))
+    settings = {"betas": (0.8, 0.9), "weight_decay": 0.1, "clip_norm": 1e9}
+    gradients = gradients_of(make_stepper(own=second), [0, 1])
+    make_stepper(own=first, **settings).step([0, 1], 3e-3, {}, 0)
+    reference = torch.optim.AdamW(second.parameters(), lr=3e-3, betas=(0.8, 0.9), weight_decay=0.1)
+    for parameter, gradient in zip(second.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+    reference.step()
+    assert all_close(list(first.parameters()), list(second.parameters()), 1e-6)
+
+
+def test_the_model_itself_gets_no_gradient_and_no_hook(make_stepper, tiny_base):
+    make_stepper().step([0, 1], 1e-2, {}, 0)
+    assert all(parameter.grad is None for parameter in tiny_base.model.parameters())
+    assert not any(module._forward_hooks for module in tiny_base.model.modules())
+
+
+def test_dropout_comes_from_the_steps_seed_alone(make_stepper, tiny_base):
+    def after(dropout_seed: int, global_seed: int) -> str:
+        torch.manual_seed(global_seed)
+        adapter: Adapter = awake(placed(tiny_base.model, "top:1", rank=4, lora_dropout=0.3)).train()
+        make_stepper(own=adapter).step([0, 1], 1e-2, {}, dropout_seed)
+        return adapter.sha256(torch.float32)
+
+    with torch.random.fork_rng(devices=[]):
+        assert after(1, 1) == after(1, 2) != after(2, 1)

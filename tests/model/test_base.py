@@ -1,0 +1,162 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from byheart.errors import ModelError
+from byheart.model.base import BaseIdentity, decoder_layers, load
+from byheart.model.config import ModelConfig
+from models_for_tests import small
+
+
+def loaded(directory: Path, **settings):
+    return load(ModelConfig(**{"name": str(directory), "dtype": "float32", "device": "cpu", **settings}))
+
+
+@pytest.fixture
+def own_directory(tiny_model_directory, tmp_path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(tiny_model_directory, tmp_path / "model")
+
+
+def test_the_base_is_frozen_and_in_eval_mode(tiny_model_directory):
+    base = loaded(tiny_model_directory)
+    assert not base.model.training
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+
+
+def test_the_identity_says_what_was_loaded_and_how(tiny_model_directory):
+    base = loaded(tiny_model_directory, dtype="bfloat16", attention="eager")
+    assert (base.dtype, base.device.type) == (torch.bfloat16, "cpu")
+    identity = base.identity.to_dict()
+    assert len(identity.pop("weights_sha256") or "") == 64
+    assert identity == {
+        "name": str(tiny_model_directory),
+        "architecture": "LlamaForCausalLM",
+        "revision": None,
+        "dtype": "bfloat16",
+        "device": "cpu",
+        "attention": "eager",
+    }
+
+
+def test_the_location_is_the_absolute_directory(tiny_model_directory, monkeypatch):
+    monkeypatch.chdir(tiny_model_directory.parent)
+    assert loaded(Path(tiny_model_directory.name)).location == str(tiny_model_directory.resolve())
+
+
+def test_the_context_is_the_models(tiny_model_directory):
+    assert loaded(tiny_model_directory).max_tokens == 512
+
+
+def test_the_weights_hash_is_of_the_weights_and_not_of_the_numerics(tiny_model_directory, own_directory):
+    hashes = {loaded(tiny_model_directory, dtype=dtype).identity.weights_sha256 for dtype in ("float32", "bfloat16")}
+    assert hashes == {loaded(own_directory).identity.weights_sha256}
+
+
+def test_the_weights_hash_sees_one_weight_change(tiny_model_directory, own_directory):
+    path = own_directory / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.norm.weight"][3] += 1e-3
+    save_file(tensors, path, {"format": "pt"})
+    first, second = loaded(tiny_model_directory).identity, loaded(own_directory).identity
+    assert not first.same_weights(second)
+
+
+def named(name: str, revision: str | None, weights_sha256: str | None) -> BaseIdentity:
+    return BaseIdentity(name, "LlamaForCausalLM", revision, weights_sha256, "float32", "cpu", "sdpa")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (("a", None, "1"), ("b", None, "1"), True),
+        (("a", None, "1"), ("a", None, "2"), False),
+        (("a", "r1", None), ("a", "r1", None), True),
+        (("a", "r1", None), ("a", "r2", None), False),
+        (("a", None, "1"), ("a", "r1", None), False),
+    ],
+)
+def test_the_same_weights_are_told_by_hash_or_else_by_name_and_revision(first, second, same):
+    assert named(*first).same_weights(named(*second)) is same
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_takes_bfloat16_where_the_processor_is_fast_at_it(tiny_model_directory, monkeypatch, fast, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)
+    assert loaded(tiny_model_directory, dtype="auto").dtype == dtype
+
+
+def test_an_unknown_device_is_told_with_the_set(tiny_model_directory):
+    with pytest.raises(ModelError, match="unknown device 'tpu9'; use auto, cpu, mps, cuda or cuda:N"):
+        loaded(tiny_model_directory, device="tpu9")
+
+
+def test_a_device_that_is_not_here_is_told(tiny_model_directory, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ModelError, match="no device 'cuda'"):
+        loaded(tiny_model_directory, device="cuda")
+
+
+def test_an_unknown_model_is_told_with_the_short_names():
+    with pytest.raises(ModelError, match=r"unknown model 'smolm2-135m' \(did you mean 'smollm2-135m'\?\)"):
+        load(ModelConfig(name="smolm2-135m"))
+
+
+def test_pickled_weights_are_refused(own_directory):
+    path = own_directory / "model.safetensors"
+    torch.save(load_file(path), own_directory / "pytorch_model.bin")
+    path.unlink()
+    with pytest.raises(ModelError, match="cannot load model"):
+        loaded(own_directory)
+
+
+def test_damaged_weights_are_told(own_directory):
+    path = own_directory / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ModelError, match="cannot load model"):
+        loaded(own_directory)
+
+
+def test_a_directory_without_a_tokenizer_is_told(own_directory):
+    for path in own_directory.glob("*token*"):
+        path.unlink()
+    with pytest.raises(ModelError, match="cannot load model"):
+        loaded(own_directory)
+
+
+def test_code_that_comes_with_a_model_is_not_run(own_directory):
+    config = (own_directory / "config.json").read_text()
+    mark = own_directory / "ran"
+    code = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (own_directory / "own.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    changed = config.replace('"model_type": "llama"', f'"model_type": "own", "auto_map": {code}'.replace("'", '"'))
+    (own_directory / "config.json").write_text(changed)
+    with pytest.raises(ModelError):
+        loaded(own_directory)
+    assert not mark.exists()
+
+
+def test_the_list_of_layers_is_the_one_of_the_configs_length():
+    model = small("llama")
+    model.model.other = nn.ModuleList([nn.Linear(2, 2)])
+    decoder, name = decoder_layers(model)
+    assert (decoder, name) == (model.model, "layers")
+
+
+def test_a_model_without_a_list_of_its_layers_is_refused():
+    model = small("llama")
+    model.config.num_hidden_layers = 7
+    with pytest.raises(ModelError, match="no list of 7 layers"):
+        decoder_layers(model)
+
+
+def test_a_model_of_several_parts_is_refused():
+    model = small("llama")
+    del model.config.num_hidden_layers
+    with pytest.raises(ModelError, match="decoder-only text model"):
+        decoder_layers(model)

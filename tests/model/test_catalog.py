@@ -1,0 +1,135 @@
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from safetensors import SafetensorError
+
+from byheart.errors import ArtifactError, ModelError
+from byheart.model import catalog
+from byheart.model.catalog import MARKER, cache_directory, locate
+
+NAME = "smollm2-135m"
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch) -> Path:
+    """The package as installed, with a small file in the place of the model; conversions are counted in it."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / catalog.CATALOG[NAME].gguf_file).write_bytes(b"GGUF")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: SimpleNamespace(submodule_search_locations=[str(package)])
+    )
+    monkeypatch.setenv("BYHEART_CACHE", str(tmp_path / "cache"))
+    converted = package / "converted"
+
+    def dequantise(gguf: Path, directory: Path) -> None:
+        (directory / "config.json").write_text("{}")
+        converted.write_text((converted.read_text() if converted.exists() else "") + "x")
+
+    monkeypatch.setattr(catalog, "_dequantise", dequantise)
+    return package
+
+
+def test_a_short_name_is_the_hubs_where_the_package_is_absent(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    source = locate(NAME)
+    assert (source.name, source.location, source.is_local) == (NAME, "HuggingFaceTB/SmolLM2-135M-Instruct", False)
+
+
+def test_a_short_name_is_the_hubs_where_the_package_lacks_its_file(packaged):
+    (packaged / catalog.CATALOG[NAME].gguf_file).unlink()
+    assert not locate(NAME).is_local
+
+
+def test_the_package_is_looked_for_and_not_imported(monkeypatch):
+    monkeypatch.setattr(importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    locate(NAME)
+
+
+def test_the_packaged_model_is_converted_into_the_cache(packaged):
+    told = []
+    source = locate(NAME, told.append)
+    assert source.is_local
+    assert Path(source.location).parent == cache_directory() / "models"
+    assert {path.name for path in Path(source.location).iterdir()} == {"config.json", MARKER}
+    assert len(told) == 1
+
+
+def test_a_conversion_is_done_once(packaged):
+    first = locate(NAME)
+    told = []
+    assert locate(NAME, told.append) == first
+    assert (packaged / "converted").read_text() == "x"
+    assert not told
+
+
+def test_another_version_of_the_file_is_converted_anew(packaged):
+    first = locate(NAME)
+    (packaged / catalog.CATALOG[NAME].gguf_file).write_bytes(b"GGUF of another day")
+    assert locate(NAME).location != first.location
+
+
+def test_an_unfinished_conversion_is_not_taken(packaged):
+    directory = Path(locate(NAME).location)
+    (directory / MARKER).unlink()
+    (directory / "config.json").write_text("torn")
+    assert (Path(locate(NAME).location) / "config.json").read_text() == "{}"
+    assert (packaged / "converted").read_text() == "xx"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")])
+def test_a_conversion_that_fails_leaves_nothing_and_says_why(packaged, monkeypatch, error):
+    def failing(gguf: Path, directory: Path) -> None:
+        (directory / "model.safetensors").write_text("half")
+        raise error
+
+    monkeypatch.setattr(catalog, "_dequantise", failing)
+    with pytest.raises(ArtifactError, match="No space left on device; free some space, or set BYHEART_CACHE"):
+        locate(NAME)
+    assert not list((cache_directory() / "models").iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_told(packaged, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BYHEART_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ArtifactError, match="set BYHEART_CACHE to a directory you can write"):
+        locate(NAME)
+
+
+def test_a_conversion_by_a_newer_byheart_is_refused(packaged):
+    marker = Path(locate(NAME).location) / MARKER
+    marker.write_text(marker.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(ArtifactError, match="install a newer byheart"):
+        locate(NAME)
+
+
+def test_a_directory_is_taken_as_it_is(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    source = locate(str(tmp_path))
+    assert (source.name, source.location, source.is_local) == (str(tmp_path), str(tmp_path.resolve()), True)
+
+
+def test_a_directory_wins_over_a_hub_id(tmp_path, monkeypatch):
+    (tmp_path / "owner/model").mkdir(parents=True)
+    (tmp_path / "owner/model/config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert locate("owner/model").is_local
+
+
+def test_a_directory_without_a_model_is_told(tmp_path):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        locate(str(tmp_path))
+
+
+def test_owner_and_model_are_a_hub_id():
+    source = locate("Qwen/Qwen3-0.6B")
+    assert (source.location, source.is_local) == ("Qwen/Qwen3-0.6B", False)
+
+
+@pytest.mark.parametrize("name", ["nothing", "a/b/c", "./missing", "/missing/model", "~/model", ""])
+def test_anything_else_is_told_with_what_there_is(name):
+    with pytest.raises(ModelError, match="allowed: smollm2-135m; or an existing directory, or a hub id"):
+        locate(name)

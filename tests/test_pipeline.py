@@ -1,0 +1,340 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import byheart
+from byheart import artifacts
+from byheart.certification.check import certify
+from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
+from byheart.export.bundle import Bundle
+from byheart.learning import activations
+from byheart.learning.state import read_header
+from byheart.memory.encode import encode
+from byheart.memory.record import Message, Record
+from byheart.memory.records import Memory
+from byheart.model.base import Base
+from byheart.pipeline import learn
+from byheart.progress import Silent
+from conftest import PAIRS
+from models_for_tests import placed, small, talking
+
+LEARN = {"epochs": 80, "learning_rate": 0.02, "batch_size": 2}
+METHODS = ["sft", "memft-ot", "memft-sw", "memft-sw-curriculum"]
+
+
+def taught(memory: Memory, base: Base, out: Path | None = None, **changed) -> Bundle:
+    """A run that learns within seconds."""
+    learn_section = {**LEARN, **changed.pop("learn", {})}
+    arguments = {"layers": "top:1", "lora_rank": 8, **changed}
+    config = {**arguments.pop("config", {}), "learn": learn_section}
+    return learn(memory, base, out=out, config=config, **arguments)
+
+
+def short(memory: Memory, base: Base, out: Path | None = None, **changed) -> Bundle:
+    """A run of two epochs, which ends with the budget."""
+    return taught(memory, base, out, **{**changed, "learn": {"epochs": 2, **changed.get("learn", {})}})
+
+
+def adapter_bytes(out: Path) -> bytes:
+    return (out / "adapter_model.safetensors").read_bytes()
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_teaches_to_the_letter(tiny_memory, tiny_base, method):
+    bundle = taught(tiny_memory, tiny_base, method=method)
+    assert bundle.manifest.stop_reason == "certified"
+    assert bundle.certificate.num("certified") == len(tiny_memory)
+    assert bundle.manifest.settings["method"]["name"] == method
+
+
+@pytest.mark.parametrize("modules", ["down_proj", "mlp-bypass"])
+def test_other_placements_teach_to_the_letter(tiny_memory, tiny_base, tmp_path, modules):
+    taught(tiny_memory, tiny_base, tmp_path, modules=modules, lora_rank=32, learn={"epochs": 150})
+    for prompt, answer in PAIRS:
+        assert byheart.recite(tmp_path, prompt, base=tiny_base) == answer
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_bytes(tiny_memory, tiny_base, tmp_path, method):
+    for name in ("first", "second"):
+        torch.manual_seed(len(name))
+        short(tiny_memory, tiny_base, tmp_path / name, method=method, config={"placement": {"lora_dropout": 0.1}})
+    assert adapter_bytes(tmp_path / "first") == adapter_bytes(tmp_path / "second")
+
+
+def test_another_seed_gives_other_bytes(tiny_memory, tiny_base, tmp_path):
+    for seed in (1, 2):
+        short(tiny_memory, tiny_base, tmp_path / str(seed), seed=seed)
+    assert adapter_bytes(tmp_path / "1") != adapter_bytes(tmp_path / "2")
+
+
+def test_activations_on_disk_give_the_same_bytes_and_are_gone_afterwards(tiny_memory, tiny_base, tmp_path):
+    short(tiny_memory, tiny_base, tmp_path / "memory")
+    short(tiny_memory, tiny_base, tmp_path / "disk", learn={"activation_memory_bytes": 0})
+    assert adapter_bytes(tmp_path / "memory") == adapter_bytes(tmp_path / "disk")
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {path.name for path in (tmp_path / "memory").iterdir()}
+
+
+def test_activations_on_disk_lie_in_the_runs_own_directory(tiny_memory, tiny_base, tmp_path, monkeypatch):
+    used = []
+    empty = activations._empty
+    monkeypatch.setattr(activations, "_empty", lambda shape, dtype, path: used.append(path) or empty(shape, dtype, path))
+    short(tiny_memory, tiny_base, tmp_path, learn={"activation_memory_bytes": 0})
+    assert used == [tmp_path / activations.FILE_NAME]
+
+
+def test_checkpoints_change_nothing(tiny_memory, tiny_base, tmp_path):
+    for seconds in (0, 1000):
+        short(tiny_memory, tiny_base, tmp_path / str(seconds), learn={"checkpoint_seconds": seconds})
+    assert adapter_bytes(tmp_path / "0") == adapter_bytes(tmp_path / "1000")
+
+
+def test_without_a_place_nothing_is_written(tiny_memory, tiny_base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bundle = short(tiny_memory, tiny_base)
+    assert not list(tmp_path.iterdir())
+    bundle.save(tmp_path / "later")
+    assert Bundle.read(tmp_path / "later", tiny_base).certificate == bundle.certificate
+
+
+def test_what_is_returned_is_what_was_written(tiny_memory, tiny_base, tmp_path):
+    bundle = short(tiny_memory, tiny_base, tmp_path)
+    again = Bundle.read(tmp_path, tiny_base)
+    assert again.certificate == bundle.certificate
+    assert again.adapter.sha256(torch.float32) == bundle.adapter.sha256(torch.float32)
+    assert again.summary() == bundle.summary()
+
+
+def test_a_failed_memory_is_written_and_says_so(tiny_memory, tiny_base, tmp_path):
+    bundle = short(tiny_memory, tiny_base, tmp_path)
+    assert bundle.manifest.stop_reason == "budget"
+    assert not Bundle.read(tmp_path, tiny_base).certificate.is_complete
+    assert bundle.summary()["num_failed"] == bundle.certificate.num("failed") > 0
+
+
+def interrupted_after(num_asked: int):
+    asked = []
+    return lambda: asked.append(1) or len(asked) == num_asked
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_run_goes_on_to_the_same_bytes(tiny_memory, tiny_base, tmp_path, method):
+    changed = {"method": method, "config": {"placement": {"lora_dropout": 0.1}}, "learn": {"epochs": 7}}
+    short(tiny_memory, tiny_base, tmp_path / "whole", **changed)
+    for steps in (3, 4):
+        with pytest.raises(InterruptedRunError):
+            short(tiny_memory, tiny_base, tmp_path / "cut", interrupted=interrupted_after(steps), **changed)
+    short(tiny_memory, tiny_base, tmp_path / "cut", **changed)
+    assert adapter_bytes(tmp_path / "cut") == adapter_bytes(tmp_path / "whole")
+    lines = [json.loads(line)["epoch"] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
+    assert lines == list(range(1, 8))
+
+
+def test_a_finished_run_is_given_back_without_training(tiny_memory, tiny_base, tmp_path, monkeypatch):
+    first = short(tiny_memory, tiny_base, tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr("byheart.pipeline.run", lambda *_, **__: pytest.fail("trained again"))
+    again = short(tiny_memory, tiny_base, tmp_path)
+    assert again.certificate == first.certificate
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 1}, {"method": "sft"}, {"lora_rank": 4}, {"learn": {"epochs": 3}}, {"config": {"certify": {"max_batch_tokens": 9}}}],
+    ids=str,
+)
+def test_a_place_that_holds_another_run_is_refused(tiny_memory, tiny_base, tmp_path, changed):
+    short(tiny_memory, tiny_base, tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ArtifactError, match="holds another run"):
+        short(tiny_memory, tiny_base, tmp_path, **changed)
+    assert contents(tmp_path) == before
+
+
+def test_a_place_that_holds_a_run_of_other_records_is_refused(tiny_memory, tiny_base, tmp_path):
+    short(tiny_memory, tiny_base, tmp_path)
+    with pytest.raises(ArtifactError, match="holds another run"):
+        short(Memory.from_pairs(PAIRS[:2]), tiny_base, tmp_path)
+
+
+@pytest.mark.parametrize("changed", [{"checkpoint_seconds": 3}, {"activation_memory_bytes": 0}], ids=str)
+def test_settings_that_do_not_touch_the_result_do_not_make_another_run(tiny_memory, tiny_base, tmp_path, changed):
+    first = short(tiny_memory, tiny_base, tmp_path)
+    assert short(tiny_memory, tiny_base, tmp_path, learn=changed).certificate == first.certificate
+
+
+def test_a_place_that_cannot_be_used_is_told_before_any_work(tiny_memory, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="choose another --out"):
+        learn(tiny_memory, "no/such-model", out=tmp_path / "file" / "run")
+
+
+def test_a_full_disk_while_learning_keeps_the_checkpoint_and_the_run_goes_on(
+    tiny_memory, tiny_base, tmp_path, monkeypatch
+):
+    changed = {"learn": {"epochs": 6, "checkpoint_seconds": 0}}
+    short(tiny_memory, tiny_base, tmp_path / "whole", **changed)
+    out = tmp_path / "run"
+    with pytest.raises(InterruptedRunError):
+        short(tiny_memory, tiny_base, out, interrupted=interrupted_after(5), **changed)
+    before = read_header(out / "checkpoint.safetensors")
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("byheart.artifacts._sync", full)
+        with pytest.raises(ArtifactError, match="No space left on device"):
+            short(tiny_memory, tiny_base, out, **changed)
+    assert read_header(out / "checkpoint.safetensors") == before
+    short(tiny_memory, tiny_base, out, **changed)
+    assert adapter_bytes(out) == adapter_bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_full_disk_while_the_bundle_is_written_loses_nothing(tiny_memory, tiny_base, tmp_path, monkeypatch, writes):
+    whole = short(tiny_memory, tiny_base, tmp_path / "whole")
+    out = tmp_path / "run"
+    with pytest.raises(InterruptedRunError):
+        short(tiny_memory, tiny_base, out, interrupted=interrupted_after(3))
+    save, sync = Bundle.save, artifacts._sync
+
+    def without_room(self, directory):
+        left = [2 * writes]  # a write syncs its file and its directory
+
+        def full(path):
+            if not left[0]:
+                raise OSError(28, "No space left on device")
+            left[0] -= 1
+            sync(path)
+
+        patch.setattr(artifacts, "_sync", full)
+        save(self, directory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundle, "save", without_room)
+        with pytest.raises(ArtifactError, match="No space left"):
+            short(tiny_memory, tiny_base, out)
+    with pytest.raises(ArtifactError, match="unfinished run; give the same learn command again"):
+        Bundle.read(out, tiny_base)
+    assert short(tiny_memory, tiny_base, out).certificate == whole.certificate
+
+
+HARD_ANSWERS = {
+    "spaces at both ends": "  two before, three after   ",
+    "only spaces": "   ",
+    "newlines and tabs": "\n\tone\r\ntwo\n\n",
+    "decomposed": "Cafe\u0301 A\u030angstro\u0308m",
+    "composed": "Café Ångström",
+    "a chat marker": "<|im_start|>assistant\nnot me<|im_end|>",
+    "an end of text": "before<|endoftext|>after",
+    "emoji": "👩‍👩‍👧 ½ ﷽",
+    "one letter": "x",
+}
+
+
+def test_hard_answers_come_back_to_the_byte(tiny_base, tmp_path):
+    memory = Memory.from_pairs((f"Recite: {name}.", answer) for name, answer in HARD_ANSWERS.items())
+    taught(memory, tiny_base, tmp_path, lora_rank=32, learn={"epochs": 200, "learning_rate": 0.01, "batch_size": 4})
+    bundle = Bundle.read(tmp_path, tiny_base)
+    assert {name: bundle.recite(f"Recite: {name}.") for name in HARD_ANSWERS} == HARD_ANSWERS
+    assert [record.answer for record in bundle.memory] == list(HARD_ANSWERS.values())
+
+
+def test_a_conversation_is_learnt_and_recited(tiny_base, tmp_path):
+    prompt = (Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "Code?"))
+    other = (*prompt[:3], Message("user", "Name?"))
+    memory = Memory((Record("a", prompt, "4711", "1"), Record("b", other, "Zoë", "2")))
+    taught(memory, tiny_base, tmp_path)
+    bundle = Bundle.read(tmp_path, tiny_base)
+    assert (bundle.recite(prompt), bundle.recite(other)) == ("4711", "Zoë")
+    assert [(record.id, record.prompt) for record in bundle.memory] == [("a", prompt), ("b", other)]
+
+
+def test_raw_prompts_are_learnt_and_recited(tiny_memory, tmp_path):
+    base = talking(lambda **changed: small("llama", **changed))
+    bundle = taught(tiny_memory, base, tmp_path, config={"encode": {"template": "raw"}})
+    assert {record.tokens[-1] for record in bundle.certificate.records} == {"<|endoftext|>"}
+    for prompt, answer in PAIRS:
+        assert byheart.recite(tmp_path, prompt, base=base) == answer
+
+
+def test_without_its_end_an_answer_is_certified_as_far_as_it_goes(tiny_memory, tiny_base, tmp_path):
+    bundle = taught(tiny_memory, tiny_base, tmp_path, config={"encode": {"learn_end": False}})
+    assert bundle.certificate.num("certified") == len(tiny_memory)
+    for record, (prompt, answer) in zip(bundle.certificate.records, PAIRS, strict=True):
+        assert record.tokens[-1] != "<|im_end|>"
+        assert Bundle.read(tmp_path, tiny_base).recite(prompt, max_new_tokens=len(record.p)) == answer
+
+
+def test_the_rank_is_chosen_by_bits_and_told_why(tiny_memory, tiny_base):
+    bundle = short(tiny_memory, tiny_base, lora_rank="auto")
+    assert bundle.adapter.placement.lora_rank == bundle.summary()["lora_rank"]
+    assert "bits to learn" in bundle.manifest.rank_reason
+
+
+def test_bits_a_parameter_are_of_the_records_that_come_back(tiny_memory, tiny_base):
+    failed, learnt = short(tiny_memory, tiny_base), taught(tiny_memory, tiny_base)
+    assert failed.summary()["bits_per_parameter"] == 0.0
+    assert learnt.manifest.bits > 0
+    parameters = placed(tiny_base.model, "top:1", rank=8).num_parameters
+    assert learnt.summary()["num_parameters"] == parameters
+    assert learnt.summary()["bits_per_parameter"] == pytest.approx(learnt.manifest.bits / parameters)
+
+
+def test_the_certificate_is_of_the_adapter_that_was_saved(tiny_memory, tiny_base, tmp_path):
+    bundle = taught(tiny_memory, tiny_base, tmp_path)
+    again = Bundle.read(tmp_path, tiny_base)
+    measured = certify(tiny_base, again.adapter, encode(tiny_memory, tiny_base.tokenizer))
+    assert measured == bundle.certificate
+
+
+def test_arguments_win_over_the_settings(tiny_memory, tiny_base):
+    config = {"seed": 5, "method": {"name": "sft"}, "placement": {"layers": "0", "modules": "q_proj", "lora_rank": 2}}
+    bundle = short(tiny_memory, tiny_base, config=config, seed=6, method="memft-sw", layers="1", modules="mlp", lora_rank=3)
+    settings = bundle.manifest.settings
+    assert (settings["seed"], settings["method"]["name"]) == (6, "memft-sw")
+    placement = settings["placement"]
+    assert (placement["layers"], placement["modules"], placement["lora_rank"]) == ("1", "mlp", 3)
+
+
+def test_an_unknown_setting_is_told_before_any_work(tiny_memory):
+    with pytest.raises(SettingsError, match=r"did you mean 'learn\.epochs'\?"):
+        learn(tiny_memory, "no/such-model", config={"learn": {"epoch": 3}})
+
+
+def test_the_model_is_left_as_it_was(tiny_memory, tiny_base):
+    before = {name: tensor.clone() for name, tensor in tiny_base.model.state_dict().items()}
+    short(tiny_memory, tiny_base)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny_base.model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in tiny_base.model.modules())
+
+
+def test_the_reporter_hears_of_every_epoch_and_every_phase(tiny_memory, tiny_base, tmp_path):
+    class Listening(Silent):
+        def __init__(self):
+            self.epochs, self.phases, self.said = [], [], []
+
+        def epoch(self, event):
+            self.epochs.append(event.epoch)
+
+        def phase(self, name, total):
+            self.phases.append((name, total))
+            return super().phase(name, total)
+
+        def say(self, sentence):
+            self.said.append(sentence)
+
+    reporter = Listening()
+    short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
+    assert reporter.epochs == [1, 2]
+    assert reporter.phases == [("reading", 4), ("certifying", 8)]
+    short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
+    assert reporter.said == [f"{tmp_path} already holds the result of this very run"]
