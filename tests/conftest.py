@@ -1,4 +1,4 @@
-"""Shared by all tests: a two-block random Llama with a byte-level chat tokenizer, small enough to learn within seconds."""
+"""Shared by all tests: a two-block random Llama with a byte-level chat tokenizer, small enough to learn in seconds."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Screen(Console):
     def paragraph(self, text: str | Text = "", indent: int = 0) -> None:
         """Prints one paragraph: wrapped on a terminal, one line where a program or file reads."""
         content = Text(text) if isinstance(text, str) else text
-        if self.is_terminal:
+        if self.is_terminal and content:
             self.print(Padding(content, (0, 0, 0, indent), expand=False), overflow="fold")
         else:
             for line in content.split("\n", allow_blank=True):

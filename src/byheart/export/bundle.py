@@ -167,8 +167,10 @@ def claim(directory: Path, run_fingerprint: str | None = None) -> Claim:
     except OSError as error:
         raise ArtifactError(f"cannot use {directory} for output: {error.strerror}; choose another --out") from error
     standing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
-    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
-        raise ArtifactError(f"cannot write in {standing}; choose another --out")
+    if not standing.is_dir():
+        raise ArtifactError(f"{standing} is a file; choose another --out")
+    if not os.access(standing, os.W_OK | os.X_OK):
+        raise ArtifactError(f"cannot write in {standing}: permission denied; choose another --out")
     ours = {MANIFEST_FILE, CHECKPOINT_FILE} & held
     if not ours and (strange := sorted(name for name in held if not name.startswith("."))):
         raise ArtifactError(
