@@ -94,7 +94,10 @@ def test_a_broken_rule_is_found(tmp_path, file, source, told):
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("memory/a.py", "from byheart.errors import ByheartError\nfrom byheart.memory.record import Record\nimport torch"),
+        (
+            "memory/a.py",
+            "from byheart.errors import ByheartError\nfrom byheart.memory.record import Record\nimport torch",
+        ),
         ("model/a.py", "import transformers, peft"),
         ("learning/a.py", "from byheart.model.split import SplitModel"),
         ("cli/main.py", "from byheart.pipeline import learn\nimport typer"),

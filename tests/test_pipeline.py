@@ -78,13 +78,17 @@ def test_activations_on_disk_give_the_same_bytes_and_are_gone_afterwards(tiny_me
     short(tiny_memory, tiny_base, tmp_path / "memory")
     short(tiny_memory, tiny_base, tmp_path / "disk", learn={"activation_memory_bytes": 0})
     assert adapter_bytes(tmp_path / "memory") == adapter_bytes(tmp_path / "disk")
-    assert {path.name for path in (tmp_path / "disk").iterdir()} == {path.name for path in (tmp_path / "memory").iterdir()}
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {
+        path.name for path in (tmp_path / "memory").iterdir()
+    }
 
 
 def test_activations_on_disk_lie_in_the_runs_own_directory(tiny_memory, tiny_base, tmp_path, monkeypatch):
     used = []
     empty = activations._empty
-    monkeypatch.setattr(activations, "_empty", lambda shape, dtype, path: used.append(path) or empty(shape, dtype, path))
+    monkeypatch.setattr(
+        activations, "_empty", lambda shape, dtype, path: used.append(path) or empty(shape, dtype, path)
+    )
     short(tiny_memory, tiny_base, tmp_path, learn={"activation_memory_bytes": 0})
     assert used == [tmp_path / activations.FILE_NAME]
 
@@ -147,7 +151,13 @@ def test_a_finished_run_is_given_back_without_training(tiny_memory, tiny_base, t
 
 @pytest.mark.parametrize(
     "changed",
-    [{"seed": 1}, {"method": "sft"}, {"lora_rank": 4}, {"learn": {"epochs": 3}}, {"config": {"certify": {"max_batch_tokens": 9}}}],
+    [
+        {"seed": 1},
+        {"method": "sft"},
+        {"lora_rank": 4},
+        {"learn": {"epochs": 3}},
+        {"config": {"certify": {"max_batch_tokens": 9}}},
+    ],
     ids=str,
 )
 def test_a_place_that_holds_another_run_is_refused(tiny_memory, tiny_base, tmp_path, changed):
@@ -249,7 +259,12 @@ def test_hard_answers_come_back_to_the_byte(tiny_base, tmp_path):
 
 
 def test_a_conversation_is_learnt_and_recited(tiny_base, tmp_path):
-    prompt = (Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "Code?"))
+    prompt = (
+        Message("system", "Be brief."),
+        Message("user", "Hi"),
+        Message("assistant", "Hello"),
+        Message("user", "Code?"),
+    )
     other = (*prompt[:3], Message("user", "Name?"))
     memory = Memory((Record("a", prompt, "4711", "1"), Record("b", other, "Zoë", "2")))
     taught(memory, tiny_base, tmp_path)
@@ -298,7 +313,9 @@ def test_the_certificate_is_of_the_adapter_that_was_saved(tiny_memory, tiny_base
 
 def test_arguments_win_over_the_settings(tiny_memory, tiny_base):
     config = {"seed": 5, "method": {"name": "sft"}, "placement": {"layers": "0", "modules": "q_proj", "lora_rank": 2}}
-    bundle = short(tiny_memory, tiny_base, config=config, seed=6, method="memft-sw", layers="1", modules="mlp", lora_rank=3)
+    bundle = short(
+        tiny_memory, tiny_base, config=config, seed=6, method="memft-sw", layers="1", modules="mlp", lora_rank=3
+    )
     settings = bundle.manifest.settings
     assert (settings["seed"], settings["method"]["name"]) == (6, "memft-sw")
     placement = settings["placement"]

@@ -1,6 +1,6 @@
 """Makes show.svg, the README's picture: what `byheart show` prints for a bundle, as the terminal colours it.
 
-    python docs/images/make_show.py runs/contacts
+python docs/images/make_show.py runs/contacts
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import copy
 import random
 from dataclasses import replace
 
@@ -132,17 +133,16 @@ def test_logits_taken_in_chunks_score_alike(tiny_base, taught, encoded, monkeypa
 
 
 def test_the_weights_are_certified_as_they_are_saved(tiny_base, taught, encoded):
-    # In a base of 16 bits an adapter that only differs below that rounding is the same adapter.
+    # In a base of 16 bits an adapter is certified after its rounding to 16 bits.
     nudged = taught.rounded(torch.float32)
     with torch.no_grad():
         for parameter in nudged.parameters():
             parameter.mul_(1 + 2**-12)
-    coarse = replace(tiny_base, model=tiny_base.model.to(torch.bfloat16))
-    try:
-        hashes = [certify(coarse, each.rounded(torch.bfloat16), encoded).subject for each in (taught, nudged)]
-        assert certify(coarse, taught, encoded).subject == hashes[0]
-    finally:
-        tiny_base.model.to(torch.float32)
+    coarse = replace(tiny_base, model=copy.deepcopy(tiny_base.model).to(torch.bfloat16))
+    measured = certify(coarse, taught, encoded)
+    assert certify(coarse, nudged.rounded(torch.bfloat16), encoded) == certify(coarse, nudged, encoded)
+    assert measured.subject.adapter_sha256 == taught.sha256(torch.bfloat16) != taught.sha256(torch.float32)
+    assert certify(coarse, taught.rounded(torch.bfloat16), encoded) == measured
 
 
 def test_the_adapter_that_is_passed_in_is_not_changed(tiny_base, taught, encoded):

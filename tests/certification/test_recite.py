@@ -15,9 +15,7 @@ from oracles import whole_model
 def expected_runs(base, adapter, memory):
     oracle = whole_model.with_lora(base.model, adapter)
     stop_id = memory.stop_id if memory.learn_end else None
-    return [
-        whole_model.greedy(oracle, record.prompt_ids, len(record.answer_ids), stop_id) for record in memory.records
-    ]
+    return [whole_model.greedy(oracle, record.prompt_ids, len(record.answer_ids), stop_id) for record in memory.records]
 
 
 @pytest.mark.parametrize("max_batch_tokens", [1, 150, 10**6])

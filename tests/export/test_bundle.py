@@ -83,7 +83,9 @@ def test_read_without_a_base_it_loads_the_one_it_was_taught_on_in_its_numerics(w
 
 def test_the_attention_that_was_certified_is_loaded_again(tiny_model_directory, tmp_path):
     config = ModelConfig(name=str(tiny_model_directory), dtype="float32", device="cpu", attention="eager")
-    learn(Memory.from_pairs(PAIRS), load(config), out=tmp_path, layers="1", lora_rank=1, config={"learn": {"epochs": 1}})
+    learn(
+        Memory.from_pairs(PAIRS), load(config), out=tmp_path, layers="1", lora_rank=1, config={"learn": {"epochs": 1}}
+    )
     assert Bundle.read(tmp_path).base.identity.attention == "eager"
 
 

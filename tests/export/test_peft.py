@@ -140,7 +140,9 @@ def test_the_config_is_what_serving_engines_take(variant):
     assert config["base_model_name_or_path"] == variant.bundle.base.location
     assert tuple(config["target_modules"]) == placement.module_names
     assert config["layers_to_transform"] == list(placement.layers)
-    assert not any(config[key] for key in ("rank_pattern", "alpha_pattern", "modules_to_save", "use_rslora", "use_dora"))
+    assert not any(
+        config[key] for key in ("rank_pattern", "alpha_pattern", "modules_to_save", "use_rslora", "use_dora")
+    )
     assert "lm_head" not in config["target_modules"]
 
 

@@ -210,7 +210,9 @@ def test_a_model_that_cannot_be_cut_learns_to_the_letter(name):
 
 def test_a_model_whose_logits_are_not_of_its_last_hidden_state_is_refused():
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
+    config = LlamaConfig(
+        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
     config.initializer_range = 0.2
     model = ShoutingModel(config).eval()
     with pytest.raises(ModelError, match="cannot be learnt with"):
