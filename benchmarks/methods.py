@@ -2,8 +2,8 @@
 
     python benchmarks/methods.py RECORDS [--epochs 60] [--out benchmarks/results/methods.json]
 
-Every run of a set-up has the same model, records, seed, learning rate and budget; a run that certifies everything stops
-earlier. What is counted is the certificate's: a full pass and the free run after training, never training's own numbers.
+Every run of a set-up has the same model, records, seed, rate and budget; a run that certifies everything stops earlier.
+What is counted is the certificate's: a full pass and the free run after training, never training's own numbers.
 """
 
 from __future__ import annotations

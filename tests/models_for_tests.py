@@ -1,4 +1,4 @@
-"""Small random models of the families that byheart is held against: four layers, windows shorter than the tests' texts."""
+"""Small random models of the families that byheart is held against: four layers, windows shorter than the texts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -13,7 +13,7 @@ SETTINGS = {
     "model": {"dtype": "float32", "device": "cpu"},
     "placement": {"layers": "top:1", "lora_rank": 8, "lora_dropout": 0.1},
     "method": {"name": "memft-sw"},
-    "learn": {"epochs": 6, "learning_rate": 0.005, "batch_size": 1},
+    "learn": {"epochs": 6, "learning_rate": 0.005, "batch_size": 1, "plateau_epochs": 1000},
 }
 
 

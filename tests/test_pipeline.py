@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import byheart
-from byheart import artifacts
+from byheart import artifacts, pipeline
 from byheart.certification.check import certify
 from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
 from byheart.export.bundle import Bundle
@@ -20,7 +20,7 @@ from byheart.progress import Silent
 from conftest import PAIRS
 from models_for_tests import placed, small, talking
 
-LEARN = {"epochs": 80, "learning_rate": 0.02, "batch_size": 2}
+LEARN = {"epochs": 80, "learning_rate": 0.02, "batch_size": 2, "plateau_epochs": 1000}
 METHODS = ["sft", "memft-ot", "memft-sw", "memft-sw-curriculum"]
 
 
@@ -355,3 +355,19 @@ def test_the_reporter_hears_of_every_epoch_and_every_phase(tiny_memory, tiny_bas
     assert reporter.phases == [("reading", 4), ("certifying", 8)]
     short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
     assert reporter.said == [f"{tmp_path} already holds the result of this very run"]
+
+
+def test_dropout_has_no_part_in_whether_a_run_looks_certified(tiny_memory, tiny_base, monkeypatch):
+    looked = []
+    record_losses = pipeline.record_losses
+
+    def twice(*arguments, **named):
+        first = record_losses(*arguments, **named)
+        looked.append(torch.equal(first.worst_N, record_losses(*arguments, **named).worst_N))
+        return first
+
+    monkeypatch.setattr(pipeline, "record_losses", twice)
+    bundle = taught(tiny_memory, tiny_base, learn={"epochs": 150}, config={"placement": {"lora_dropout": 0.2}})
+    assert bundle.manifest.stop_reason == "certified"
+    assert len(looked) > 1
+    assert all(looked)

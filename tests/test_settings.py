@@ -96,9 +96,13 @@ def test_everything_wrong_is_told_at_once_each_line_with_its_source() -> None:
     assert all(line.startswith("kitchen.yaml: ") for line in lines)
 
 
+# Settings have one shape: where one mapping has a section, another has no plain value.
+VALUES = st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3)
 MAPPINGS = st.recursive(
-    st.dictionaries(st.sampled_from("abc"), st.integers(), max_size=3),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), st.one_of(inner, st.integers()), max_size=3),
+    VALUES,
+    lambda inner: st.builds(
+        lambda a, b: {**a, **b}, VALUES, st.dictionaries(st.sampled_from("xyz"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -174,3 +178,14 @@ def test_a_yaml_file_that_holds_no_settings_is_refused_by_name(tmp_path: Path, c
 def test_a_yaml_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read .*missing\.yaml"):
         read_yaml(tmp_path / "missing.yaml")
+
+
+def test_a_plain_value_where_a_section_belongs_is_never_hidden_by_a_flag():
+    with pytest.raises(SettingsError, match="method: 'sft' stands where a mapping"):
+        merged({"method": "sft"}, {"method": {"name": "memft-ot"}})
+
+
+def test_a_key_given_twice_in_yaml_is_refused(tmp_path):
+    (tmp_path / "twice.yaml").write_text("learn: {epochs: 3}\nlearn: {batch_size: 2}\n")
+    with pytest.raises(SettingsError, match="'learn' is given twice"):
+        read_yaml(tmp_path / "twice.yaml")

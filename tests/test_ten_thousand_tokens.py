@@ -41,16 +41,16 @@ def measured(tiny_model_directory, tmp_path_factory) -> list[RecordCertificate]:
 
 
 def until_enough(model_directory, dtype: str, directory) -> list[RecordCertificate]:
-    base = load(ModelConfig(name=str(model_directory), dtype=dtype, device="cpu"))
+    base = load(ModelConfig.parse({"name": str(model_directory), "dtype": dtype, "device": "cpu"}))
     rng = random.Random(0)
-    pairs = [(f"Entry {i}:", "".join(rng.choices("0123456789 abc", k=rng.randint(4, 16)))) for i in range(60)]
+    pairs = [(f"Entry {i}:", "".join(rng.choices("0123456789 abc", k=rng.randint(4, 16)))) for i in range(25)]
     memory = encode(Memory.from_pairs(pairs), base.tokenizer)
-    adapter = Adapter.initialised(placed(base.model, "all", rank=16), base.device, seed=1)
+    adapter = Adapter.initialised(placed(base.model, "all", rank=32), base.device, seed=1)
     split_model = SplitModel(base.model, cut=0)
     activations = compute_activations(
         split_model.prefix, memory, base.device, memory_budget_bytes=2**30, directory=directory
     )
-    config = LearnConfig(epochs=100, learning_rate=0.01, batch_size=10, decay="constant")
+    config = LearnConfig(epochs=200, learning_rate=0.01, batch_size=5)
     stepper = Stepper(split_model, adapter, memory, activations, Threshold(), config)
     records: list[RecordCertificate] = []
 

@@ -31,18 +31,42 @@ class RunConfig(Settings):
     """Of the adapter's first weights, the order of records and dropout."""
 
     @classmethod
-    def build(cls, source: str | Path | Mapping[str, Any] | None, over: Mapping[str, Any]) -> Self:
-        """Settings from a YAML file or a mapping, with ``over`` laid on them.
+    def build(
+        cls,
+        source: str | Path | Mapping[str, Any] | None,
+        *,
+        model: str | None = None,
+        method: str | None = None,
+        lora_rank: int | str | None = None,
+        layers: str | None = None,
+        modules: str | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        """Settings from a YAML file or a mapping, with the arguments that are not None laid on them.
 
         Args:
             source: a path, nested plain values, or None for the defaults.
-            over: nested plain values that win.
+            model: ``model.name``.
+            method: ``method.name``.
+            lora_rank: ``placement.lora_rank``.
+            layers: ``placement.layers``.
+            modules: ``placement.modules``.
+            seed: ``seed``.
 
         Raises:
             SettingsError: naming every unknown key, with its nearest, and every value out of its range.
         """
         name = str(source) if isinstance(source, (str, Path)) else "settings"
         values = read_yaml(Path(source)) if isinstance(source, (str, Path)) else dict(source or {})
+        given: dict[str, dict[str, Any]] = {
+            "model": {"name": model},
+            "method": {"name": method},
+            "placement": {"lora_rank": lora_rank, "layers": layers, "modules": modules},
+        }
+        over: dict[str, Any] = {} if seed is None else {"seed": seed}
+        for section, settings in given.items():
+            if named := {key: value for key, value in settings.items() if value is not None}:
+                over[section] = named
         return cls.parse(merged(values, over), name)
 
     def identity(self) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class BundleError(ByheartError, ValueError):
     """A bundle does not fit the base model, tokenizer, template or records it is used with."""
 
 
+class DivergedError(ByheartError, ArithmeticError):
+    """Training left the range of numbers; the adapter is worth nothing from there on."""
+
+
 class InterruptedRunError(ByheartError, KeyboardInterrupt):
     """The user stopped a run; its last checkpoint is on disk."""
 

@@ -84,27 +84,16 @@ def learn(
         >>> learn(memory, out="runs/vault").certificate.is_complete           # doctest: +SKIP
         True
     """
-    over = _overrides(model, method, lora_rank, layers, modules, seed)
-    return _Job(memory, model, RunConfig.build(config, over), out, reporter or Silent(), interrupted).done()
-
-
-def _overrides(
-    model: str | Base | None,
-    method: str | None,
-    lora_rank: int | str | None,
-    layers: str | None,
-    modules: str | None,
-    seed: int | None,
-) -> dict[str, Any]:
-    """The arguments that were given, as nested settings."""
-    placement = {"layers": layers, "modules": modules, "lora_rank": lora_rank}
-    nested: dict[str, Any] = {
-        "model": {"name": model.identity.name if isinstance(model, Base) else model},
-        "method": {"name": method},
-        "placement": placement,
-    }
-    given = {section: {k: v for k, v in values.items() if v is not None} for section, values in nested.items()}
-    return given if seed is None else {**given, "seed": seed}
+    settings = RunConfig.build(
+        config,
+        model=model.identity.name if isinstance(model, Base) else model,
+        method=method,
+        lora_rank=lora_rank,
+        layers=layers,
+        modules=modules,
+        seed=seed,
+    )
+    return _Job(memory, model, settings, out, reporter or Silent(), interrupted).done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +203,8 @@ class _Job:
 
         def verify() -> bool:
             # A look at the cached activations costs a tenth of a full pass, and most often says no.
-            with attached(self.base.model, adapter):
+            # Of a rounded copy, as saved: the adapter itself drops out while it learns.
+            with attached(self.base.model, adapter.rounded(self.base.dtype)):
                 worst_N = record_losses(split_model, self.encoded, activations).worst_N
             looks_right = bool(((-worst_N).exp() > wanted).all())
             return looks_right and all_above(self.base, adapter, self.encoded, config.certify, wanted)

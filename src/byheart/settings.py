@@ -67,10 +67,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, read safely; an empty file is an empty mapping.
 
     Raises:
-        SettingsError: unreadable, not YAML, or not a mapping.
+        SettingsError: unreadable, not YAML, a key given twice, or not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceOnly)  # noqa: S506 - a safe loader
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {path}: {error}") from error
     except yaml.YAMLError as error:
@@ -82,14 +82,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+class _OnceOnly(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice: YAML would drop the first in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with ``over`` laid on it, mappings within mappings merged, everything else replaced.
 
     >>> merged({"learn": {"epochs": 9, "seed": 1}}, {"learn": {"epochs": 20}})
     {'learn': {'epochs': 20, 'seed': 1}}
+
+    Raises:
+        SettingsError: ``base`` has a plain value where ``over`` has a mapping; laying it on would hide the mistake.
     """
     result = dict(base)
     for key, value in over.items():
         mine = result.get(key)
-        result[key] = merged(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(value, Mapping) and mine is not None:
+            if not isinstance(mine, Mapping):
+                raise SettingsError(f"{key}: {mine!r} stands where a mapping of settings is expected: {key}: {{…}}")
+            result[key] = merged(mine, value)
+        else:
+            result[key] = value
     return result

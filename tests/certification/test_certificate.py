@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 import byheart.certification
-from byheart.certification.certificate import SCHEMA_VERSION, Certificate, Failure, Numerics, RecordCertificate, Subject
+from byheart.certification.certificate import (
+    SCHEMA_VERSION,
+    Certificate,
+    Failure,
+    Numerics,
+    RecordCertificate,
+    Subject,
+    Verdict,
+)
 from byheart.errors import ArtifactError
 
 SCHEMA_FILE = Path(byheart.certification.__file__).parent / "certificate.schema.json"
@@ -31,7 +39,7 @@ NUMERICS = Numerics(
 )
 
 
-def record(verdict="certified", p=(0.9, 0.8), ranks=None, failure=None, key="a") -> RecordCertificate:
+def record(verdict: Verdict = "certified", p=(0.9, 0.8), ranks=None, failure=None, key="a") -> RecordCertificate:
     return RecordCertificate(
         id=key,
         verdict=verdict,

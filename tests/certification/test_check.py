@@ -1,4 +1,5 @@
 import copy
+import json
 import random
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from byheart.certification import check
+from byheart.certification.certificate import Certificate
 from byheart.certification.check import all_above, certify, score_records
 from byheart.certification.config import CertifyConfig
 from byheart.certification.tokens import TokenScores
@@ -231,3 +233,25 @@ def test_log_softmax_over_everything_is_what_the_oracle_takes(tiny_base, encoded
     logits = tiny_base.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
     last = -F.log_softmax(logits[-2], -1)[ids[-1]]
     assert torch.allclose(whole_model.answer_nll(tiny_base.model, record)[-1], last)
+
+
+def test_an_adapter_that_is_not_numbers_is_never_certified_nor_accurate(tiny_base, taught, encoded, tmp_path):
+    broken = copy.deepcopy(taught)
+    with torch.no_grad():
+        broken.lora_B[0].fill_(float("nan"))
+    certificate = certify(tiny_base, broken, encoded)
+    assert certificate.num("certified") == 0
+    assert certificate.token_accuracy == 0
+    certificate.save(tmp_path / "certificate.json")
+    text = (tmp_path / "certificate.json").read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert Certificate.read(tmp_path / "certificate.json") == certificate
+
+
+def test_the_processor_is_told_by_its_own_name(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Xeon: the 9th\n\nprocessor\t: 1\nmodel name\t: other\n")
+    assert check._processor_name(cpuinfo) == "Xeon: the 9th"
+    cpuinfo.write_text("processor\t: 0\n")
+    assert check._processor_name(cpuinfo) == check._processor_name(tmp_path / "missing")
+    assert check._device_name(torch.device("cpu")).endswith(f"({torch.backends.cpu.get_cpu_capability()})")

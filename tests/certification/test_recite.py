@@ -1,10 +1,12 @@
+import random
 from dataclasses import replace
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, OPTConfig, OPTForCausalLM
 
 from byheart.certification.recite import free_run, greedy
+from byheart.memory.buckets import by_parts
 from byheart.memory.encode import encode
 from byheart.memory.records import Memory
 from byheart.model.adapter import attached
@@ -93,3 +95,34 @@ def test_the_free_run_takes_no_gradient(tiny_base, taught, encoded, monkeypatch)
     monkeypatch.setattr(type(tiny_base.model), "generate", looking)
     greedy(tiny_base, [encoded.records[0].prompt_ids], 2, None, 0)
     assert seen == [False]
+
+
+def opt(**changed):
+    """Learnt positions: one token beyond the context is an index beyond the table."""
+    sizes = {"vocab_size": 97, "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    given = {**sizes, **changed}
+    return OPTForCausalLM(OPTConfig(**given, word_embed_proj_dim=given["hidden_size"])).eval()
+
+
+def test_a_long_prompt_beside_a_long_answer_stays_within_the_context():
+    base = talking(opt, max_position_embeddings=110)
+    memory = encode(Memory.from_pairs([("A" * 60, "x"), ("B", "y" * 60)]), base.tokenizer)
+    lengths = [(len(record.prompt_ids), len(record.answer_ids)) for record in memory.records]
+    assert base.max_tokens is not None
+    assert max(map(sum, lengths)) <= base.max_tokens < sum(map(max, zip(*lengths, strict=True)))
+    adapter = awake(placed(base.model, modules="fc1"))
+    with attached(base.model, adapter):
+        runs = free_run(base, memory, 10**6)
+    assert runs == expected_runs(base, adapter, memory)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_batches_of_two_parts_hold_every_index_once_and_both_bounds(seed):
+    rng = random.Random(seed)
+    lengths = [(rng.randint(1, 30), rng.randint(1, 30)) for _ in range(40)]
+    batches = list(by_parts(lengths, max_batch_tokens=150, max_tokens=50))
+    assert sorted(index for batch in batches for index in batch) == list(range(40))
+    for batch in batches:
+        width = max(lengths[i][0] for i in batch) + max(lengths[i][1] for i in batch)
+        assert len(batch) == 1 or (width <= 50 and len(batch) * width <= 150)

@@ -4,7 +4,7 @@ import random
 import pytest
 import torch
 
-from byheart.certification.tokens import TokenScores, score
+from byheart.certification.tokens import LARGEST, TokenScores, score
 
 
 def in_plain_python(logits: list[float], target: int) -> dict[str, float]:
@@ -86,3 +86,23 @@ def test_packs_are_joined_in_order_and_taken_apart_by_mask():
     for name in TokenScores.__slots__:
         assert torch.equal(getattr(joined, name), getattr(whole, name))
         assert torch.equal(getattr(whole[mask_A], name), getattr(whole, name)[[0, 2]])
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_of_logits_that_are_not_numbers_nothing_is_known(broken, place):
+    logits_AV = torch.tensor([[5.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
+    logits_AV[1, place] = broken
+    scores = score(logits_AV, torch.tensor([0, 0]))
+    assert scores.p_A[0] > 0.5
+    assert (scores.p_A[1].item(), scores.nll_A[1].item()) == (0.0, LARGEST)
+    assert (scores.token_rank_A[1].item(), scores.logit_margin_A[1].item()) == (3, -LARGEST)
+
+
+def test_a_token_that_is_ruled_out_has_finite_scores_and_leaves_the_others_alone():
+    logits_AV = torch.tensor([[-math.inf, 1.0, 0.0]] * 2 + [[2.0, -math.inf, -math.inf], [-math.inf] * 3])
+    scores = score(logits_AV, torch.tensor([0, 1, 0, 0]))
+    assert all(getattr(scores, name).isfinite().all() for name in TokenScores.__slots__)
+    assert scores.p_A.tolist() == pytest.approx([0.0, 1 / (1 + math.exp(-1)), 1.0, 0.0])
+    assert scores.token_rank_A.tolist() == [3, 1, 1, 3]
+    assert scores.logit_margin_A.tolist() == [-LARGEST, 1.0, LARGEST, -LARGEST]

@@ -202,3 +202,22 @@ def test_show_loads_no_torch(bundle):
         [sys.executable, "-c", spy, "show", str(bundle)], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.endswith("\n[]\n")
+
+
+def test_hostile_metadata_shows_as_text(bundle, tmp_path, invoke):
+    hostile = "\x1b]0;t\x07\u202e\n"
+    path = shutil.copytree(bundle, tmp_path / "hostile") / "certificate.json"
+    document = json.loads(path.read_text())
+    document["numerics"] |= {"dtype": hostile, "device": hostile, "device_name": hostile, "attention": hostile}
+    document["numerics"]["versions"] = {hostile: hostile}
+    document["subject"] |= {"base_name": hostile, "adapter_sha256": hostile}
+    path.write_text(json.dumps(document))
+    manifest = json.loads((path.parent / "byheart.json").read_text())
+    manifest["files"]["certificate.json"] = file_sha256(path)
+    for site in manifest["placement"]["sites"]:
+        site["path"] = f"model.{hostile}"
+    (path.parent / "byheart.json").write_text(json.dumps(manifest))
+    result = invoke("show", path.parent)
+    assert result.exit_code == 0
+    assert not ESCAPES.search(result.output)
+    assert "numerics  ␛]0;t␇⟨U+202E⟩␤·on " in result.stdout

@@ -11,6 +11,7 @@ import byheart
 from byheart.errors import ArtifactError, BundleError, RecordsError
 from byheart.export.bundle import Bundle, Claim, claim
 from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE
+from byheart.fingerprint import file_sha256
 from byheart.learning.activations import FILE_NAME as ACTIVATIONS_FILE
 from byheart.memory.record import Message
 from byheart.memory.records import Memory
@@ -146,13 +147,13 @@ def test_a_newer_bundle_is_refused(own, tiny_base):
 
 def test_another_tokenizer_is_refused(whole, base):
     base.tokenizer.add_tokens(["stone"])
-    with pytest.raises(BundleError, match="the tokenizer of .* is not the one this bundle was learnt with"):
+    with pytest.raises(BundleError, match=r"the tokenizer of .* is not the one this bundle was learnt with"):
         Bundle.read(whole, base)
 
 
 def test_another_template_is_refused(whole, base):
     base.tokenizer.chat_template = base.tokenizer.chat_template.replace("assistant", "Assistant")
-    with pytest.raises(BundleError, match="the chat template of .* is not the one"):
+    with pytest.raises(BundleError, match=r"the chat template of .* is not the one"):
         Bundle.read(whole, base)
 
 
@@ -279,3 +280,70 @@ def test_records_whose_prompts_have_other_ids_now_are_refused(whole, tiny_base):
     changed = replace(bundle, memory=Memory.from_pairs([("Where is the key? ", "under the 3rd stone"), *PAIRS[1:]]))
     with pytest.raises(BundleError, match="other token ids"):
         changed.certify()
+
+
+def changed_manifest(directory: Path, change) -> None:
+    document = json.loads((directory / MANIFEST_FILE).read_text())
+    change(document)
+    (directory / MANIFEST_FILE).write_text(json.dumps(document))
+
+
+def test_a_bundle_taught_on_another_device_with_remote_code_is_read_here_without(own, monkeypatch):
+    def change(document):
+        document["settings"]["model"] |= {"device": "cuda:9", "trust_remote_code": True}
+        document["base"]["device"] = "cuda"
+
+    changed_manifest(own, change)
+    asked = []
+    monkeypatch.setattr("byheart.export.bundle.load", lambda config: asked.append(config) or load(config))
+    assert Bundle.read(own).certificate.is_complete
+    assert [(config.device, config.trust_remote_code) for config in asked] == [("auto", False)]
+
+
+def test_a_certificate_of_another_adapter_is_refused(own, tiny_base):
+    path = own / "adapter_model.safetensors"
+    tensors = load_file(path)
+    next(iter(tensors.values()))[0, 0] += 1
+    save_file(tensors, path, {"format": "pt"})
+    changed_manifest(own, lambda document: document["files"].update({path.name: file_sha256(path)}))
+    with pytest.raises(BundleError, match="was measured on another adapter"):
+        Bundle.read(own, tiny_base)
+
+
+def test_a_certificate_of_other_records_is_refused(own, tiny_base):
+    path = own / "records.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    changed_manifest(own, lambda document: document["files"].update({path.name: file_sha256(path)}))
+    with pytest.raises(ArtifactError, match="is not of the records in"):
+        Bundle.read(own, tiny_base)
+
+
+def test_an_interrupted_save_can_be_done_again(whole, tiny_base, tmp_path, monkeypatch):
+    bundle = Bundle.read(whole, tiny_base)
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("byheart.export.manifest.Manifest.save", raising(KeyboardInterrupt))
+        bundle.save(tmp_path)
+    with pytest.raises(ArtifactError, match="holds another run"):
+        claim(tmp_path, "another")
+    bundle.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == FILES - {"metrics.jsonl"}
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+def test_a_strangers_file_beside_an_interrupted_save_is_respected(whole, tiny_base, tmp_path):
+    claim(tmp_path, "run")
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ArtifactError, match=r"it holds thesis\.tex"):
+        Bundle.read(whole, tiny_base).save(tmp_path)
+
+
+def test_saving_clears_the_activations_too(whole, tiny_base, tmp_path):
+    (tmp_path / ACTIVATIONS_FILE).write_text("left")
+    Bundle.read(whole, tiny_base).save(tmp_path)
+    assert not (tmp_path / ACTIVATIONS_FILE).exists()

@@ -2,28 +2,57 @@ import json
 
 import pytest
 
+from byheart.config import RunConfig
 from byheart.errors import ArtifactError
 from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE, SCHEMA_VERSION, Manifest
 from byheart.fingerprint import file_sha256
+from byheart.model.peft_config import CONFIG_FILE
+
+NAMES = ("adapter_config.json", "adapter_model.safetensors", "certificate.json", "records.jsonl")
+PLACEMENT = {
+    "layers": [1],
+    "sites": [{"path": "model.layers.1.mlp.up_proj", "num_in": 4, "num_out": 8}],
+    "lora_rank": 2,
+    "lora_alpha": 2.0,
+    "lora_dropout": 0.0,
+    "is_bypass": False,
+}
+BASE = {
+    "name": "tiny",
+    "architecture": "LlamaForCausalLM",
+    "revision": None,
+    "weights_sha256": None,
+    "dtype": "float32",
+    "device": "cuda",
+    "attention": "sdpa",
+}
+COUNTS = ("num_records", "num_answer_tokens", "num_certified", "num_recited", "num_failed", "lora_rank")
+SHARES = ("exact_match", "token_accuracy", "nll_nats", "min_probability", "bits_per_parameter")
+SUMMARY = {
+    **dict.fromkeys((*COUNTS, "num_parameters", "epochs"), 1),
+    **dict.fromkeys((*SHARES, "train_seconds", "total_seconds"), 0.5),
+    "model": "tiny",
+}
 
 
 @pytest.fixture
 def manifest(tmp_path) -> Manifest:
-    (tmp_path / "records.jsonl").write_text("{}\n")
+    for name in NAMES:
+        (tmp_path / name).write_text("{}\n")
     return Manifest(
         run_fingerprint="run",
         settings={"seed": 1},
-        placement={"layers": [1]},
-        base={"name": "tiny", "revision": None},
+        placement=PLACEMENT,
+        base=BASE,
         tokenizer_fingerprint="t",
         template_fingerprint="c",
         prompt_fingerprint="p",
-        summary={"num_records": 1},
+        summary=SUMMARY,
         stop_reason="certified",
         rank_reason="as asked",
         nll_before_nats=1.5,
         bits=33.2,
-        files={"records.jsonl": file_sha256(tmp_path / "records.jsonl")},
+        files={name: file_sha256(tmp_path / name) for name in NAMES},
     )
 
 
@@ -81,3 +110,44 @@ def test_a_torn_file_is_refused(manifest, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ArtifactError, match="is not the JSON of a byheart bundle"):
         Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["placement", "summary", "base", "files", "settings"])
+@pytest.mark.parametrize("value", [{"nothing": "known"}, [], None])
+def test_malformed_values_are_told_with_the_file(manifest, tmp_path, field, value):
+    manifest.save(tmp_path)
+    change(tmp_path / MANIFEST_FILE, **{field: value})
+    with pytest.raises(ArtifactError, match=r"byheart\.json is not a whole manifest: .*(nothing|" + field + ")"):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["placement", "summary", "base", "files"])
+def test_empty_values_are_told_with_the_file(manifest, tmp_path, field):
+    manifest.save(tmp_path)
+    change(tmp_path / MANIFEST_FILE, **{field: {}})
+    with pytest.raises(ArtifactError, match=r"byheart\.json is not a whole manifest"):
+        Manifest.read(tmp_path)
+
+
+def test_a_file_that_is_none_of_a_bundles_is_refused(manifest, tmp_path):
+    manifest.save(tmp_path)
+    change(tmp_path / MANIFEST_FILE, files={**manifest.files, "../../etc/passwd": "0"})
+    with pytest.raises(ArtifactError, match=r"missing or left over: \.\./\.\./etc/passwd"):
+        Manifest.read(tmp_path)
+
+
+def test_a_bypass_has_files_of_its_own(manifest):
+    bypass = manifest.model_copy(update={"placement": {**PLACEMENT, "is_bypass": True}})
+    assert bypass.file_names == {"certificate.json", "records.jsonl", "mlp_bypass.safetensors"}
+    assert CONFIG_FILE in manifest.file_names
+
+
+def test_how_to_learn_a_changed_bundle_again_is_told(manifest, tmp_path):
+    manifest.save(tmp_path)
+    (tmp_path / "records.jsonl").unlink()
+    with pytest.raises(ArtifactError, match="learn again with another --out, or after removing the directory"):
+        Manifest.read(tmp_path)
+
+
+def test_its_settings_are_those_of_a_run(manifest):
+    assert manifest.run_config == RunConfig(seed=1)

@@ -81,7 +81,7 @@ def variants(tiny_model_directory, tmp_path_factory) -> dict[str, Variant]:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stderr
     answers = json.loads((work / "answers.json").read_text())
-    return {name: Variant(*made[name], answer) for name, answer in zip(made, answers, strict=True)}
+    return {name: Variant(*made[name], peft=answer) for name, answer in zip(made, answers, strict=True)}
 
 
 @pytest.fixture(params=VARIANTS)

@@ -140,3 +140,14 @@ def test_every_record_is_told_once(compute, tiny_encoded):
     told = []
     compute(advance=told.append)
     assert sum(told) == len(tiny_encoded)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_nothing_is_left_where_the_work_stops_in_the_middle(compute, tmp_path, error):
+    def stop(_):
+        assert (tmp_path / FILE_NAME).exists()
+        raise error
+
+    with pytest.raises(error):
+        compute(0, advance=stop)
+    assert not list(tmp_path.iterdir())

@@ -74,3 +74,11 @@ def test_a_line_that_cannot_be_written_is_an_artifact_error(tmp_path):
     path.mkdir()
     with pytest.raises(ArtifactError, match="the last checkpoint is kept"):
         metrics(event(2))
+
+
+@pytest.mark.parametrize("line", ["{}", "[1]", "3", "null", '{"epoch": null}', '{"epoch": "1"}'])
+def test_a_line_of_another_kind_is_dropped(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f"{line}\n")
+    MetricsFile(path, num_epochs_kept=1)(event(2))
+    assert epochs(path) == [2]

@@ -59,7 +59,8 @@ def test_a_linear_rate_falls_to_nothing_step_by_step_as_in_the_papers_scripts():
 
 def test_a_linear_rate_falls_over_its_share_of_the_budget_down_to_the_floor():
     script = Script()
-    run(script, epochs=4, batch_size=NUM_RECORDS, learning_rate=1.0, decay_share=0.5, floor_share=0.25)
+    settings = {"learning_rate": 1.0, "decay_share": 0.5, "floor_share": 0.25, "plateau_epochs": 9}
+    run(script, epochs=4, batch_size=NUM_RECORDS, **settings)
     assert script.rates == pytest.approx([1.0, 0.5, 0.25, 0.25])
 
 
@@ -112,8 +113,22 @@ def test_a_plateau_ends_a_run():
     assert (result.stop_reason, result.num_epochs) == ("plateau", 5)
 
 
-def test_without_a_patience_only_the_budget_counts():
-    assert run(Script(lambda visit: 0.1), epochs=30).num_epochs == 30
+def test_without_a_patience_it_is_half_of_the_budget():
+    result = run(Script(lambda visit: 0.1), epochs=30)
+    assert (result.stop_reason, result.num_epochs) == ("plateau", 16)
+
+
+def test_without_a_stubborn_token_there_is_no_plateau():
+    assert run(Script(lambda visit: 0.55), wanted=0.6, epochs=30, plateau_epochs=2).stop_reason == "budget"
+
+
+def test_epochs_that_visit_some_records_only_are_no_part_of_a_plateau():
+    class Growing(AllRecords):
+        def __call__(self, epoch, standing, seed):
+            return torch.arange(min(1 + epoch // 4, NUM_RECORDS))
+
+    result = run(Script(lambda visit: 0.1), schedule=Growing(), epochs=50, plateau_epochs=3)
+    assert (result.stop_reason, result.num_epochs) == ("plateau", 20)  # all are visited from the 17th on
 
 
 def test_every_epoch_visits_the_schedules_records_once_in_batches():
@@ -125,7 +140,7 @@ def test_every_epoch_visits_the_schedules_records_once_in_batches():
     run(script, schedule=Odd(), epochs=2)
     steps = [sorted(indices) for indices, _, _ in script.taken]
     assert [len(step) for step in steps] == [2, 2, 1, 2]
-    assert sorted(sum(steps[:3], [])) == [0, 1, 2, 3, 4]
+    assert sorted(index for step in steps[:3] for index in step) == [0, 1, 2, 3, 4]
     assert steps[3] == [1, 3]
 
 
@@ -218,7 +233,7 @@ def test_a_run_goes_on_at_the_very_step_and_tells_the_same(tmp_path, stop):
     def told(events) -> list[tuple[float, ...]]:
         return [(e.epoch, e.learning_rate, e.nll_nats, e.num_stubborn_tokens, e.num_certified_records) for e in events]
 
-    settings = {"epochs": 4, "checkpoint_seconds": 0}
+    settings = {"epochs": 4, "checkpoint_seconds": 0, "plateau_epochs": 9}
     whole, whole_events = fresh(), []
     run(whole, hooks=Hooks(on_epoch=whole_events.append), **settings)
     first, events, path = fresh(), [], tmp_path / "checkpoint.safetensors"
@@ -269,3 +284,23 @@ def test_the_real_engine_learns(make_stepper, tiny_base):
     config = LearnConfig(epochs=80, learning_rate=0.02)
     result = learn(stepper, AllRecords(), config, wanted_probability=0.5, seed=1, hooks=Hooks())
     assert result.last_event.num_certified_records == 4
+
+
+def test_the_card_of_an_adapter_keeps_its_random_numbers_too(monkeypatch):
+    forked = []
+    fork_rng = torch.random.fork_rng
+
+    def looking(devices):
+        forked.append(devices)
+        return fork_rng(devices=[])
+
+    class OnCard(torch.nn.Module):
+        def parameters(self, recurse: bool = True):  # pyright: ignore[reportIncompatibleMethodOverride]
+            return iter([type("Parameter", (), {"device": torch.device("cuda", 0)})])
+
+    script = Script()
+    run(script)
+    script.adapter = OnCard()  # type: ignore[assignment]
+    monkeypatch.setattr(torch.random, "fork_rng", looking)
+    run(script, epochs=1)
+    assert forked == [[torch.device("cuda", 0)]]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from byheart.errors import DivergedError
 from byheart.learning.step import Stepper
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import TokenBatch, Uniform
@@ -32,6 +33,7 @@ def gradients_of(monkeypatch):
 
         def keep(parameters, max_norm):
             taken.extend(parameter.grad.clone() for parameter in parameters)
+            return torch.tensor(1.0)
 
         with monkeypatch.context() as patch:
             patch.setattr(torch.nn.utils, "clip_grad_norm_", keep)
@@ -44,8 +46,8 @@ def gradients_of(monkeypatch):
 def expected_gradients(base, adapter, batches) -> list[torch.Tensor]:
     """Of the mean over batches of the mean loss over a batch's answer tokens: whole model, nothing cached."""
     oracle = whole_model.with_lora(base.model, adapter)
-    objective = sum(torch.cat([whole_model.answer_nll(oracle, record) for record in batch]).mean() for batch in batches)
-    (objective / len(batches)).backward()
+    losses = [torch.cat([whole_model.answer_nll(oracle, record) for record in batch]).mean() for batch in batches]
+    (sum(losses[1:], losses[0]) / len(batches)).backward()
     return whole_model.gradients(oracle, adapter)
 
 
@@ -173,3 +175,20 @@ def test_dropout_comes_from_the_steps_seed_alone(make_stepper, tiny_base):
 
     with torch.random.fork_rng(devices=[]):
         assert after(1, 1) == after(1, 2) != after(2, 1)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step(make_stepper, adapter):
+    stepper = make_stepper(learning_rate=0.5)
+    before = [parameter.detach().clone() for parameter in stepper.parameters]
+    stepper.parameters[0].register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(DivergedError, match=r"learning_rate 0\.5 is too high: set a lower one"):
+        stepper.step([0, 1], 0.5, {}, 0)
+    assert all(map(torch.equal, stepper.parameters, before))
+
+
+@pytest.mark.parametrize("weighting", [Uniform(), Threshold()])
+def test_a_loss_that_is_not_a_number_stops_even_where_it_has_no_weight(make_stepper, adapter, weighting):
+    with torch.no_grad():
+        adapter.lora_B[0][0, 0] = float("nan")
+    with pytest.raises(DivergedError, match="a token's loss is not a finite number"):
+        make_stepper(weighting, adapter).step([0, 1], 1e-3, {}, 0)

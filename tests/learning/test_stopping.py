@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from byheart.learning.stopping import Plateau, Verification
@@ -29,6 +31,11 @@ def test_full_passes_that_fail_are_ever_farther_apart_up_to_a_bound(max_wait):
         if verification.due(epoch):
             made.append(epoch)
             verification.failed(epoch)
-    gaps = [later - earlier for earlier, later in zip(made, made[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(made)]
     assert made[0] == 1
     assert gaps == [min(2**i, max_wait) for i in range(len(gaps))]
+
+
+def test_an_epoch_without_stubborn_tokens_is_never_stale():
+    plateau = Plateau(patience=2)
+    assert not any(plateau.reached(count) for count in (5, 0, 0, 0, 0, 1, 0, 1, 0))

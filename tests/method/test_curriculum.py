@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byheart.errors import SettingsError
+from byheart.method.config import MethodConfig
 from byheart.method.curriculum import PAPER_RATIOS, GrowingPrefix
 from byheart.method.schedule import Standing
 from oracles.weightings import curriculum_counts
@@ -109,3 +110,19 @@ def test_stages_that_make_no_curriculum_are_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=told):
         GrowingPrefix(boundaries, 10, ratios)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"boundaries": (3, 2, 4, 5, 6)}, "must not fall"),
+        ({"boundaries": (3, 4)}, "5 ratios but 2 boundaries"),
+        ({"ratios": (0.5, 1.0)}, "2 ratios but 5 boundaries"),
+        ({"ratios": (0.5, 0.8), "boundaries": (1, 2)}, "end with 1.0"),
+        ({"ratios": (), "boundaries": ()}, "end with 1.0"),
+        ({"ratios": (0.0, 1.0), "boundaries": (1, 2)}, "above 0"),
+    ],
+)
+def test_settings_that_make_no_curriculum_are_refused_when_they_are_read(given, told) -> None:
+    with pytest.raises(SettingsError, match=f"curriculum: .*{told}"):
+        MethodConfig.parse({"curriculum": given})

@@ -207,3 +207,9 @@ def test_a_setting_that_is_unknown_or_out_of_range_is_refused_by_name(values: di
 def test_a_curriculum_that_never_shows_all_records_is_refused() -> None:
     with pytest.raises(SettingsError, match="all records"):
         built("memft-sw-curriculum", curriculum={"ratios": [0.5, 0.9], "boundaries": [3, 6]})
+
+
+def test_the_curriculum_never_falls_back_to_sft() -> None:
+    compat = {"sft_when_none_active": True}
+    assert built("memft-ot", compat=compat).weighting.sft_when_none_active  # type: ignore[attr-defined]
+    assert built("memft-sw-curriculum", compat=compat).weighting == built("memft-sw-curriculum").weighting

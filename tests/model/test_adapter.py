@@ -139,8 +139,8 @@ def test_a_linear_modules_addition_is_pefts_own(model, dtype, alpha):
     layer = Linear(linear, "default", settings, r=placement.lora_rank, lora_alpha=placement.lora_alpha).to(dtype)  # type: ignore[arg-type]
     x = torch.randn(7, 48, generator=torch.Generator().manual_seed(2)).to(dtype)
     with torch.no_grad():
-        layer.lora_A["default"].weight.copy_(adapter.lora_A[0])
-        layer.lora_B["default"].weight.copy_(adapter.lora_B[0])
+        for name, matrix in (("lora_A", adapter.lora_A[0]), ("lora_B", adapter.lora_B[0])):
+            layer.get_parameter(f"{name}.default.weight").copy_(matrix)
         assert torch.equal(linear(x) + adapter.delta(0, x), layer.eval()(x))
 
 

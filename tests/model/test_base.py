@@ -1,13 +1,28 @@
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import (
+    AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
+    GPTJConfig,
+    GPTJForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+)
 
 from byheart.errors import ModelError
 from byheart.model.base import BaseIdentity, decoder_layers, load
+from byheart.model.catalog import MARKER
 from byheart.model.config import ModelConfig
 from models_for_tests import small
 
@@ -160,3 +175,138 @@ def test_a_model_of_several_parts_is_refused():
     del model.config.num_hidden_layers
     with pytest.raises(ModelError, match="decoder-only text model"):
         decoder_layers(model)
+
+
+@pytest.mark.parametrize(("key", "value", "same"), [("rms_norm_eps", 0.5, False), ("use_cache", False, True)])
+def test_the_weights_hash_sees_the_architectures_settings_and_no_others(
+    tiny_model_directory, own_directory, key, value, same
+):
+    path = own_directory / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    first, second = loaded(tiny_model_directory).identity, loaded(own_directory).identity
+    assert first.same_weights(second) is same
+
+
+def test_a_converted_model_is_what_it_was_made_of(own_directory):
+    def identity(**changed):
+        head = {"kind": "converted model", "schema_version": 1}
+        marker = {**head, "name": "n", "gguf_sha256": "1", "converter_version": 1, **changed}
+        (own_directory / MARKER).write_text(json.dumps(marker))
+        return loaded(own_directory).identity
+
+    first = identity()
+    tensors = load_file(own_directory / "model.safetensors")
+    save_file(tensors, own_directory / "model.safetensors", {"format": "pt", "written_by": "another version"})
+    assert identity().same_weights(first)
+    assert not identity(gguf_sha256="2").same_weights(first)
+    assert not identity(converter_version=2).same_weights(first)
+
+
+def test_a_hub_model_in_the_cache_and_its_local_copy_are_the_same(tiny_model_directory, tmp_path):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--owner--tiny"
+    shutil.copytree(tiny_model_directory, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    program = (
+        "import json\n"
+        "from byheart.model.base import load\n"
+        "from byheart.model.config import ModelConfig\n"
+        "base = load(ModelConfig(name='owner/tiny', dtype='float32', device='cpu'))\n"
+        "print(json.dumps(base.identity.to_dict()))\n"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    hub = BaseIdentity(**json.loads(done.stdout))
+    assert hub.revision == commit
+    assert hub.same_weights(loaded(tiny_model_directory).identity)
+
+
+def saved(model, tokenizer_directory, directory) -> Path:
+    model.save_pretrained(directory)
+    for path in tokenizer_directory.glob("*token*"):
+        shutil.copy(path, directory)
+    return directory
+
+
+def bloom():
+    return BloomForCausalLM(BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=4))
+
+
+def gptj():
+    return GPTJForCausalLM(GPTJConfig(vocab_size=300, n_embd=32, n_layer=2, n_head=4, rotary_dim=4, n_positions=64))
+
+
+def gpt_oss():
+    sizes: dict[str, Any] = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "head_dim": 8,
+    }
+    heads: dict[str, Any] = {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+    }
+    return GptOssForCausalLM(GptOssConfig(**sizes, **heads))
+
+
+@pytest.mark.parametrize("build", [bloom, gptj, gpt_oss])
+def test_a_model_without_sdpa_loads_and_names_the_attention_it_got(build, tiny_model_directory, tmp_path):
+    directory = saved(build(), tiny_model_directory, tmp_path / "model")
+    assert loaded(directory).identity.attention == "eager"
+    with pytest.raises(ModelError, match=r"attention is sdpa; set attention: auto or eager"):
+        loaded(directory, attention="sdpa")
+
+
+def test_the_attention_that_transformers_chooses_is_named(tiny_model_directory):
+    assert loaded(tiny_model_directory).identity.attention == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", "[]"),
+        ("tokenizer.json", "no json"),
+        ("config.json", "no json"),
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "llama", "hidden_size": "wide"}'),
+        ("config.json", '{"model_type": "llama", "num_attention_heads": 0}'),
+    ],
+)
+def test_damaged_files_are_told_in_one_line(own_directory, file, content):
+    (own_directory / file).write_text(content)
+    with pytest.raises(ModelError, match="cannot load model") as caught:
+        loaded(own_directory)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interrupt_while_loading_stays_one(tiny_model_directory, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loaded(tiny_model_directory)
+
+
+def test_a_mistyped_directory_is_told_before_the_hub_is_spoken_of(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("We couldn't connect to 'https://huggingface.co'\nCheck your internet connection")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", offline)
+    with pytest.raises(ModelError, match=r"^there is no directory 'models/foo' here, .*couldn't connect"):
+        load(ModelConfig(name="models/foo", device="cpu"))

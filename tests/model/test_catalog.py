@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 
 from byheart.errors import ArtifactError, ModelError
 from byheart.model import catalog
-from byheart.model.catalog import MARKER, cache_directory, locate
+from byheart.model.catalog import MARKER, cache_directory, converted_from, locate
 
 NAME = "smollm2-135m"
 
@@ -133,3 +133,19 @@ def test_owner_and_model_are_a_hub_id():
 def test_anything_else_is_told_with_what_there_is(name):
     with pytest.raises(ModelError, match="allowed: smollm2-135m; or an existing directory, or a hub id"):
         locate(name)
+
+
+def test_another_converter_converts_anew_and_the_marker_says_which(packaged, monkeypatch):
+    first = Path(locate(NAME).location)
+    origin = converted_from(first)
+    assert origin is not None
+    assert origin["converter_version"] == catalog.CONVERTER_VERSION
+    assert len(origin["gguf_sha256"]) == 64
+    monkeypatch.setattr(catalog, "CONVERTER_VERSION", catalog.CONVERTER_VERSION + 1)
+    second = Path(locate(NAME).location)
+    assert second != first
+    assert converted_from(second) == {**origin, "converter_version": catalog.CONVERTER_VERSION}
+
+
+def test_a_directory_that_was_not_converted_comes_from_nothing(tmp_path):
+    assert converted_from(tmp_path) is None

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from byheart.errors import PlacementError
 from byheart.model.adapter import Adapter
@@ -173,7 +174,7 @@ def test_a_placement_survives_json():
 def test_a_block_without_linear_modules_is_told():
     model = small("llama")
     model.model.layers[1] = nn.Identity()
-    with pytest.raises(PlacementError, match="Identity has no torch.nn.Linear"):
+    with pytest.raises(PlacementError, match=r"Identity has no torch\.nn\.Linear"):
         placed(model, "1")
 
 
@@ -182,3 +183,22 @@ def test_a_block_without_an_mlp_cannot_have_a_bypass():
     model.model.layers[1] = nn.ModuleDict({"mixer": nn.Linear(2, 2)})
     with pytest.raises(PlacementError, match="no MLP block among mixer"):
         placed(model, "1", "mlp-bypass")
+
+
+def test_a_group_that_matches_nothing_is_not_offered():
+    model = small("llama")
+    model.model.layers[1] = nn.ModuleDict({"mixer": nn.Linear(2, 2)})
+    with pytest.raises(PlacementError) as caught:
+        placed(model, "1", "mlp")
+    assert str(caught.value) == "unknown module 'mlp'; allowed: all-linear, mixer; or mlp-bypass alone"
+
+
+def test_a_bypass_in_a_union_is_told_to_stand_alone():
+    with pytest.raises(PlacementError, match="mlp-bypass stands alone"):
+        placed(small("llama"), "1", "q_proj,mlp-bypass")
+
+
+def test_gpt2s_conv1d_is_told_to_be_unsupported():
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=2, n_positions=64))
+    with pytest.raises(PlacementError, match=r"layers of GPT2Block are Conv1D, which is not supported; only torch\.nn"):
+        placed(model, "1")

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import warnings
 
@@ -9,6 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaModel
 
 from byheart.errors import ModelError
 from byheart.memory.records import Memory
+from byheart.model import split as split_module
 from byheart.model.adapter import attached
 from byheart.model.split import SplitModel, UncutModelWarning, split
 from byheart.pipeline import learn
@@ -30,7 +32,7 @@ from oracles import whole_model
 class ScalingModel(LlamaModel):
     """A decoder that does something of its own to what it is given as embeddings."""
 
-    def forward(self, input_ids=None, inputs_embeds=None, **kwargs):
+    def forward(self, input_ids=None, inputs_embeds=None, **kwargs):  # type: ignore[override]
         embeds = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         return super().forward(inputs_embeds=embeds * 1.5, **kwargs)
 
@@ -42,7 +44,7 @@ class CountingModel(LlamaModel):
         super().__init__(config)
         self.table = nn.Parameter(torch.randn(config.num_hidden_layers, config.hidden_size))
 
-    def forward(self, **kwargs):
+    def forward(self, **kwargs):  # type: ignore[override]
         handles = [
             layer.register_forward_pre_hook(lambda _, args, row=row: (args[0] + row, *args[1:]))
             for layer, row in zip(self.layers, self.table, strict=False)
@@ -57,7 +59,7 @@ class CountingModel(LlamaModel):
 class ShoutingModel(LlamaForCausalLM):
     """Logits that are not the output embedding of the last hidden state."""
 
-    def forward(self, input_ids=None, **kwargs):
+    def forward(self, input_ids=None, **kwargs):  # type: ignore[override]
         hidden = self.model(input_ids=input_ids, use_cache=False).last_hidden_state
         return super().forward(inputs_embeds=hidden, **kwargs)
 
@@ -217,3 +219,33 @@ def test_a_model_whose_logits_are_not_of_its_last_hidden_state_is_refused():
     model = ShoutingModel(config).eval()
     with pytest.raises(ModelError, match="cannot be learnt with"):
         split(model, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("window", [8, 500])
+def test_a_mask_of_the_wrong_kind_of_layer_shows_whatever_the_window(monkeypatch, window, dtype):
+    model = small("gemma3", sliding_window=window, max_position_embeddings=1024).to(dtype)
+    config = copy.deepcopy(model.config.to_dict())
+    assert split(model, 1).cut == 1
+    assert model.config.to_dict() == config
+
+    @contextlib.contextmanager
+    def with_the_first_layers_types(model, kept):
+        with only_layers(model, kept):
+            model.config.layer_types = ["sliding_attention", "full_attention"] * 2
+            for layer in model.model.layers:
+                monkeypatch.setattr(layer, "attention_type", "full_attention", raising=False)
+                monkeypatch.setattr(layer.self_attn, "layer_type", "full_attention", raising=False)
+            yield
+
+    only_layers = split_module._only_layers
+    monkeypatch.setattr(split_module, "_only_layers", with_the_first_layers_types)
+    with pytest.warns(UncutModelWarning):
+        assert split(model, 1).cut is None
+
+
+@pytest.mark.parametrize("cut", range(NUM_LAYERS))
+def test_every_family_passes_the_check_in_bfloat16(model, cut):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert split(copy.deepcopy(model).to(torch.bfloat16), cut).cut == cut

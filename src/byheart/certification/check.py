@@ -6,9 +6,11 @@ positions, in chunks.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -166,11 +168,10 @@ def _subject(base: Base, adapter: Adapter, memory: EncodedMemory) -> Subject:
 
 
 def _numerics(base: Base, config: CertifyConfig) -> Numerics:
-    on_gpu = base.device.type == "cuda"
     return Numerics(
         dtype=base.identity.dtype,
         device=base.identity.device,
-        device_name=torch.cuda.get_device_name(base.device) if on_gpu else platform.processor() or platform.machine(),
+        device_name=_device_name(base.device),
         attention=base.identity.attention,
         max_batch_tokens=config.max_batch_tokens,
         num_threads=torch.get_num_threads(),
@@ -179,3 +180,20 @@ def _numerics(base: Base, config: CertifyConfig) -> Numerics:
             **{name: importlib.metadata.version(name) for name in ("byheart", "torch", "transformers")},
         },
     )
+
+
+def _device_name(device: torch.device) -> str:
+    """The card's name, or the processor's and the instructions that torch uses of it: both decide the rounding."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor_name()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    # Python's own platform.processor() is empty or "x86_64" on Linux.
+    with contextlib.suppress(OSError):
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -5,11 +5,10 @@ its cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
-from byheart.memory.buckets import by_length
+from byheart.memory.buckets import by_parts
 from byheart.memory.encode import EncodedMemory
 from byheart.model.base import Base
 from byheart.model.generation import generate_greedily
@@ -23,15 +22,15 @@ def free_run(
     Args:
         base: with the adapter attached by the caller.
         memory: prompts, and the lengths of the answers.
-        max_batch_tokens: padded tokens of a batch, at most.
+        max_batch_tokens: padded tokens of a batch, at most, its longest prompt and longest answer beside each other.
         advance: told the number of records after each batch.
 
     Returns:
         Token ids by record, at most as many as its answer has; fewer where the end of turn came early (it is included).
     """
     runs: dict[int, list[int]] = {}
-    lengths = [len(record.prompt_ids) + len(record.answer_ids) for record in memory.records]
-    for indices in by_length(lengths, max_batch_tokens):
+    lengths = [(len(record.prompt_ids), len(record.answer_ids)) for record in memory.records]
+    for indices in by_parts(lengths, max_batch_tokens, base.max_tokens):
         records = [memory.records[i] for i in indices]
         num_new = max(len(record.answer_ids) for record in records)
         stop_id = memory.stop_id if memory.learn_end else None
@@ -48,7 +47,6 @@ def greedy(
     max_new_tokens: int,
     stop_id: int | None,
     pad_id: int,
-    streamer: Any = None,
 ) -> list[list[int]]:
     """Greedy continuation of each prompt, padded on the left within the batch.
 
@@ -68,7 +66,6 @@ def greedy(
         max_new_tokens=max_new_tokens,
         stop_id=stop_id,
         pad_id=pad_id,
-        streamer=streamer,
     )
     return [_until(stop_id, ids) for ids in continuations]
 

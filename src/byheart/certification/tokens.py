@@ -11,10 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LARGEST = torch.finfo(torch.float32).max
+"""Stands for infinity, which JSON cannot write."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Scores of packed answer tokens, taken in fp32.
+    """Scores of packed answer tokens, taken in fp32; all of them finite.
+
+    Where logits are not numbers (NaN, or an infinite one on top) nothing is known of the token: p is 0, the loss
+    `LARGEST`, the rank the last, the margin −`LARGEST`. A logit of −∞, a token that the model rules out, is as good as
+    any other.
 
     Attributes:
         p_A: probability; above 0.5 only where no other token has as large a logit, rounding included.
@@ -53,7 +60,9 @@ def score(logits_AV: Tensor, target_A: Tensor) -> TokenScores:
     >>> scores.token_rank_A.item(), scores.rival_A.item(), scores.logit_margin_A.item()
     (2, 0, -1.0)
     """
-    logits_AV = logits_AV.float()
+    logits_AV, num_tokens = logits_AV.float(), logits_AV.shape[-1]
+    is_known_A = logits_AV.amax(-1).isfinite()  # a NaN anywhere comes out as the largest
+    logits_AV = logits_AV.where(is_known_A.unsqueeze(-1), 0.0)
     index_A1 = target_A.unsqueeze(-1)
     target_logit_A1 = logits_AV.gather(-1, index_A1)
     # Both softmaxes take the largest logit away first. logsumexp less the logit would round at the size of the logits:
@@ -62,10 +71,11 @@ def score(logits_AV: Tensor, target_A: Tensor) -> TokenScores:
     p_A = logits_AV.softmax(-1).gather(-1, index_A1).squeeze(-1)
     others_AV = logits_AV.scatter(-1, index_A1, -torch.inf)
     rival_logit_A, rival_A = others_AV.max(-1)
+    rank_A, margin_A = 1 + (others_AV >= target_logit_A1).sum(-1), target_logit_A1.squeeze(-1) - rival_logit_A
     return TokenScores(
-        p_A=p_A,
-        nll_A=nll_A,
-        token_rank_A=1 + (others_AV >= target_logit_A1).sum(-1),
-        logit_margin_A=target_logit_A1.squeeze(-1) - rival_logit_A,
+        p_A=p_A.where(is_known_A, 0.0),
+        nll_A=nll_A.where(is_known_A, LARGEST).clamp(max=LARGEST),
+        token_rank_A=rank_A.where(is_known_A, num_tokens).clamp(max=num_tokens),
+        logit_margin_A=margin_A.where(is_known_A, -LARGEST).clamp(-LARGEST, LARGEST),
         rival_A=rival_A,
     )

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from byheart.config import RunConfig
-from byheart.export.manifest import MANIFEST_FILE, Manifest
-from byheart.model.config import ModelConfig
+from byheart.export.manifest import Manifest
 
 if TYPE_CHECKING:
     from byheart.export.bundle import Bundle
@@ -24,14 +22,8 @@ def open_bundle(directory: Path, manifest: Manifest, model: str | None) -> Bundl
     Raises:
         ArtifactError, BundleError, ModelError: as `Bundle.read` and `load` do.
     """
+    from byheart.export.base import base_config
     from byheart.export.bundle import Bundle
     from byheart.model.base import load
 
-    return Bundle.read(directory, None if model is None else load(_elsewhere(manifest, model)))
-
-
-def _elsewhere(manifest: Manifest, model: str) -> ModelConfig:
-    """The model from another place, in the numerics that were certified."""
-    learnt_on = RunConfig.parse(manifest.settings, MANIFEST_FILE).model
-    measured = {key: manifest.base[key] for key in ("dtype", "attention")}
-    return learnt_on.model_copy(update={"name": model, "revision": None, **measured})
+    return Bundle.read(directory, None if model is None else load(base_config(manifest, model)))

@@ -12,9 +12,8 @@ from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.summary import LONGEST_LINE, counts, numerics, print_failures, print_verdict, verdict_counts
 from byheart.cli.visible import visible
 from byheart.cli.wording import counted, question
-from byheart.config import RunConfig
 from byheart.errors import ArtifactError
-from byheart.export.manifest import CERTIFICATE_FILE, MANIFEST_FILE, Manifest
+from byheart.export.manifest import CERTIFICATE_FILE, Manifest
 from byheart.memory.records import Memory
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ def _records(path: Path | None, manifest: Manifest) -> Memory | None:
     """Other records than the bundle's own, read as those were."""
     if path is None:
         return None
-    settings = RunConfig.parse(manifest.settings, MANIFEST_FILE)
-    return Memory.from_file(path, **settings.format.model_dump())
+    return Memory.from_file(path, **manifest.run_config.format.model_dump())
 
 
 def _refuse_own_files(directory: Path, out: Path | None) -> None:

@@ -8,7 +8,7 @@ gives every answer back to the letter.
 \b
   byheart learn contacts.jsonl --out runs/contacts
   byheart show runs/contacts
-  byheart recite runs/contacts "Ada Example:"
+  byheart recite runs/contacts "Farid Birchmoor:"
 """
 
 LEARN = """Learn a file by heart, and prove it.
@@ -49,8 +49,8 @@ RECITE = """Ask a bundle, and get its answer to the byte.
 Greedy decoding. The answer goes to stdout as it is; a newline is added only where stdout is a terminal.
 
 \b
-  byheart recite runs/contacts "Ada Example:"
-  printf 'Ada Example:' | byheart recite runs/contacts -
+  byheart recite runs/contacts "Farid Birchmoor:"
+  printf 'Farid Birchmoor:' | byheart recite runs/contacts -
 
 \b
 Exit codes:

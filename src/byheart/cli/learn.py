@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from byheart.cli.exits import code_of
 from byheart.cli.interrupt import Interruption
@@ -46,15 +46,15 @@ def learn(
     Returns:
         The exit code.
     """
-    flags = {
-        "model": {"name": model},
-        "method": {"name": _method(method)},
-        "placement": {"layers": layers, "modules": modules, "lora_rank": _lora_rank(lora_rank)},
-    }
-    over: dict[str, Any] = {
-        section: {key: value for key, value in values.items() if value is not None} for section, values in flags.items()
-    }
-    settings = RunConfig.build(config, over if seed is None else {**over, "seed": seed})
+    settings = RunConfig.build(
+        config,
+        model=model,
+        method=_method(method),
+        lora_rank=_lora_rank(lora_rank),
+        layers=layers,
+        modules=modules,
+        seed=seed,
+    )
     memory = Memory.from_file(records, **settings.format.model_dump())
     with screens(as_json) as (results, progress):
         interruption = Interruption()

@@ -16,6 +16,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from byheart.cli.visible import visible
+
 
 class Screen(Console):
     """A console of ours: no markup, no emoji codes, no guessed colours; a closed pipe raises ``BrokenPipeError``."""
@@ -43,17 +45,18 @@ class Screen(Console):
                 self.print(Text(" " * indent) + line, soft_wrap=True)
 
     def rows(self, rows: Sequence[tuple[str, str | Text]]) -> None:
-        """Prints labels and what stands behind them."""
+        """Prints labels and what stands behind them; in plain text every character of it to be seen, none obeyed."""
+        shown = [(label, Text(visible(value)) if isinstance(value, str) else value) for label, value in rows]
         width = max(len(label) for label, _ in rows) + 2
         if not self.is_terminal:
-            for label, value in rows:
-                self.paragraph(Text(f"{label:{width}}") + (Text(value) if isinstance(value, str) else value))
+            for label, value in shown:
+                self.paragraph(Text(f"{label:{width}}") + value)
             return
         table = Table.grid()
         table.add_column(width=width, style="dim")
         table.add_column(overflow="fold")
-        for label, value in rows:
-            table.add_row(label, Text(value) if isinstance(value, str) else value)
+        for label, value in shown:
+            table.add_row(label, value)
         self.print(table)
 
 

@@ -12,11 +12,9 @@ from byheart.cli.exits import code_of
 from byheart.cli.passage import column_width, legend, palette, print_record, prompt_of
 from byheart.cli.screens import Screen
 from byheart.cli.summary import command, numerics, print_verdict, verdict_counts
-from byheart.cli.visible import visible
 from byheart.cli.wording import clock, counted
-from byheart.config import RunConfig
 from byheart.errors import ArtifactError
-from byheart.export.manifest import CERTIFICATE_FILE, MANIFEST_FILE, RECORDS_FILE, Manifest
+from byheart.export.manifest import CERTIFICATE_FILE, RECORDS_FILE, Manifest
 from byheart.memory.records import Memory
 
 _RECORDS_SHOWN = 20
@@ -40,7 +38,7 @@ def show(directory: Path, *, show_all: bool, only_failed: bool) -> int:
     learnt = {record.id: record for record in memory}
     if strange := [record.id for record in certificate.records if record.id not in learnt]:
         raise ArtifactError(f"{directory}: {RECORDS_FILE} lacks the record {strange[0]!r} of {CERTIFICATE_FILE}")
-    has_end = RunConfig.parse(manifest.settings, MANIFEST_FILE).encode.learn_end
+    has_end = manifest.run_config.encode.learn_end
     screen = Screen()
     _print_head(screen, manifest, certificate)
     chosen = _chosen(certificate, only_failed)
@@ -64,13 +62,13 @@ def _print_head(screen: Screen, manifest: Manifest, certificate: Certificate) ->
     origin = f", {'weights' if subject.base_weights_sha256 else 'revision'} {source[:_HASH_DIGITS]}" if source else ""
     screen.rows(
         [
-            ("model", visible(f"{subject.base_name} ({subject.base_architecture}{origin})")),
+            ("model", f"{subject.base_name} ({subject.base_architecture}{origin})"),
             ("adapter", f"{placed(manifest.placement)}, hash {subject.adapter_sha256[:_HASH_DIGITS]}"),
             ("size", f"{summary['num_parameters']:,} parameters, {summary['bits_per_parameter']:.2g} bits each"),
             *numerics(certificate),
             (
                 "learning",
-                f"{manifest.settings['method']['name']}, {counted(summary['epochs'], 'epoch')} in "
+                f"{manifest.run_config.method.name}, {counted(summary['epochs'], 'epoch')} in "
                 f"{clock(summary['train_seconds'])}",
             ),
             ("records", f"{verdict_counts(certificate)}; {counted(certificate.num_answer_tokens, 'answer token')}"),

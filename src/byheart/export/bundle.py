@@ -10,32 +10,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
+from byheart.artifacts import read_json, write_json
 from byheart.certification.certificate import Certificate
 from byheart.certification.check import certify as check
 from byheart.certification.recite import greedy
-from byheart.config import RunConfig
 from byheart.errors import ArtifactError, BundleError, Problem, RecordsError
+from byheart.export.base import base_config, refuse_other_base, refuse_other_tokens
 from byheart.export.manifest import (
+    ADAPTER_CONFIG_FILE,
+    BYPASS_FILE,
     CERTIFICATE_FILE,
     CHECKPOINT_FILE,
     MANIFEST_FILE,
+    METRICS_FILE,
     RECORDS_FILE,
+    WEIGHTS_FILE,
     Manifest,
 )
 from byheart.export.peft import read_adapter, write_adapter
 from byheart.fingerprint import file_sha256
+from byheart.learning.activations import FILE_NAME as ACTIVATIONS_FILE
 from byheart.learning.state import read_header
 from byheart.memory.encode import decode_answer, encode
 from byheart.memory.record import Prompt
 from byheart.memory.records import Memory
-from byheart.memory.template import EncodeConfig, encode_prompt, find_stop_id, template_fingerprint
-from byheart.memory.tokenizer import tokenizer_fingerprint
+from byheart.memory.template import EncodeConfig, encode_prompt, find_stop_id
 from byheart.model.adapter import Adapter, attached
-from byheart.model.base import Base, BaseIdentity, load
-from byheart.model.config import ModelConfig
+from byheart.model.base import Base, load
 from byheart.model.placement import Placement
 
 LONGEST_ANSWER_TOKENS = 4096
+CLAIM_FILE = ".byheart-claim.json"  # whose an unfinished directory is, before it has a checkpoint or a manifest
+_CLAIM_KIND, _CLAIM_VERSION = "claim", 1
+_OWN_FILES = {
+    ADAPTER_CONFIG_FILE,
+    BYPASS_FILE,
+    CERTIFICATE_FILE,
+    METRICS_FILE,
+    RECORDS_FILE,
+    WEIGHTS_FILE,
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,8 @@ class Bundle:
     manifest: Manifest
 
     def save(self, directory: str | Path) -> None:
-        """Writes the bundle; its manifest last, so that a directory with one is whole.
+        """Writes the bundle; its manifest last, so that a directory with one is whole. What was interrupted can be
+        done again.
 
         Raises:
             ArtifactError: the directory holds something else, or cannot be written.
@@ -78,7 +95,8 @@ class Bundle:
 
         Args:
             directory: a whole bundle.
-            base: already loaded; None: the one the manifest names, in the numerics it was certified under.
+            base: already loaded; None: the one the manifest names, in the dtype it was certified in, on this machine's
+                device, without running any code that comes with it.
 
         Raises:
             ArtifactError: no bundle, an unfinished or changed one, or one of a newer schema.
@@ -86,22 +104,25 @@ class Bundle:
         """
         directory = Path(directory)
         manifest = Manifest.read(directory)
-        base = base or load(_model_config(manifest))
-        placement = Placement.from_dict(manifest.placement)
-        _refuse_other_base(manifest, base)
-        _refuse_other_tokens(manifest, base)
-        return cls(
-            memory=Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40),
-            base=base,
-            adapter=read_adapter(directory, placement, base.device),
-            certificate=Certificate.read(directory / CERTIFICATE_FILE),
-            manifest=manifest,
-        )
+        certificate = Certificate.read(directory / CERTIFICATE_FILE)
+        memory = Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40)
+        if [record.id for record in certificate.records] != [record.id for record in memory]:
+            raise ArtifactError(f"{directory / CERTIFICATE_FILE} is not of the records in {directory / RECORDS_FILE}")
+        base = base or load(base_config(manifest))
+        refuse_other_base(manifest, base)
+        refuse_other_tokens(manifest, base)
+        adapter = read_adapter(directory, Placement.from_dict(manifest.placement), base.device)
+        if adapter.sha256(getattr(torch, manifest.base["dtype"])) != certificate.subject.adapter_sha256:
+            raise BundleError(
+                f"{directory / CERTIFICATE_FILE} was measured on another adapter than the one beside it; "
+                "restore the bundle, or learn again"
+            )
+        return cls(memory=memory, base=base, adapter=adapter, certificate=certificate, manifest=manifest)
 
     @property
     def encode_config(self) -> EncodeConfig:
         """How its prompts become ids."""
-        return RunConfig.parse(self.manifest.settings, MANIFEST_FILE).encode
+        return self.manifest.run_config.encode
 
     def certify(self, memory: Memory | None = None, advance: Callable[[int], None] = lambda _: None) -> Certificate:
         """Measures the bundle anew.
@@ -113,8 +134,7 @@ class Bundle:
         encoded = encode(memory or self.memory, self.base.tokenizer, self.encode_config, self.base.max_tokens)
         if memory is None and encoded.prompt_fingerprint != self.manifest.prompt_fingerprint:
             raise BundleError("the records' prompts have other token ids than those that were learnt")
-        config = RunConfig.parse(self.manifest.settings, MANIFEST_FILE).certify
-        return check(self.base, self.adapter, encoded, config, advance)
+        return check(self.base, self.adapter, encoded, self.manifest.run_config.certify, advance)
 
     def recite(self, prompt: Prompt, max_new_tokens: int = LONGEST_ANSWER_TOKENS) -> str:
         """What greedy decoding answers to ``prompt``, up to the end of its turn.
@@ -172,14 +192,17 @@ def claim(directory: Path, run_fingerprint: str | None = None) -> Claim:
     if not os.access(standing, os.W_OK | os.X_OK):
         raise ArtifactError(f"cannot write in {standing}: permission denied; choose another --out")
     ours = {MANIFEST_FILE, CHECKPOINT_FILE} & held
-    if not ours and (strange := sorted(name for name in held if not name.startswith("."))):
+    left = {name for name in held if not name.startswith(".")}
+    if not ours and (strange := sorted(left - _OWN_FILES if CLAIM_FILE in held else left)):
         raise ArtifactError(
             f"{directory} is not empty (it holds {', '.join(strange[:3])}) and is no run of byheart; "
             "choose another --out"
         )
-    if run_fingerprint is None or not ours:
+    if run_fingerprint is None:
         return Claim.EMPTY
-    if MANIFEST_FILE in held:
+    if not ours:
+        theirs, found = _claimant(directory) if left else run_fingerprint, Claim.EMPTY
+    elif MANIFEST_FILE in held:
         theirs, found = Manifest.read(directory).run_fingerprint, Claim.COMPLETE
     else:
         theirs, found = read_header(directory / CHECKPOINT_FILE)["run_fingerprint"], Claim.RESUMABLE
@@ -187,42 +210,21 @@ def claim(directory: Path, run_fingerprint: str | None = None) -> Claim:
         raise ArtifactError(
             f"{directory} holds another run (other records, settings or base model); choose another --out, or remove it"
         )
+    if found is Claim.EMPTY:
+        write_json(directory / CLAIM_FILE, _CLAIM_KIND, _CLAIM_VERSION, {"run_fingerprint": run_fingerprint})
     return found
 
 
+def _claimant(directory: Path) -> str | None:
+    """Fingerprint of the run that claimed an unfinished directory."""
+    return read_json(directory / CLAIM_FILE, _CLAIM_KIND, _CLAIM_VERSION).get("run_fingerprint")
+
+
 def clear(directory: Path) -> None:
-    """Removes what only an unfinished run needs: its checkpoint, and what a killed process left half written."""
+    """Removes what only an unfinished run needs: claim, checkpoint, activations, and what a killed process left half
+    written.
+    """
+    needless = (CHECKPOINT_FILE, ACTIVATIONS_FILE, CLAIM_FILE)
     with contextlib.suppress(OSError):
-        for path in (directory / CHECKPOINT_FILE, *directory.glob(".*.partial")):
+        for path in (*(directory / name for name in needless), *directory.glob(".*.partial")):
             path.unlink(missing_ok=True)
-
-
-def _model_config(manifest: Manifest) -> ModelConfig:
-    """The model section of the settings, with the revision and the numerics that were certified."""
-    settings = RunConfig.parse(manifest.settings, MANIFEST_FILE).model
-    measured = {key: manifest.base[key] for key in ("revision", "dtype", "attention") if manifest.base[key]}
-    return settings.model_copy(update=measured)
-
-
-def _refuse_other_base(manifest: Manifest, base: Base) -> None:
-    learnt_on = BaseIdentity(**manifest.base)
-    if not base.identity.same_weights(learnt_on):
-        raise BundleError(
-            f"{base.identity.name!r} has other weights than {learnt_on.name!r}, the model this bundle was learnt on; "
-            "use the same base model and revision, or learn again"
-        )
-
-
-def _refuse_other_tokens(manifest: Manifest, base: Base) -> None:
-    config = RunConfig.parse(manifest.settings, MANIFEST_FILE).encode
-    stop_id = find_stop_id(base.tokenizer, config)
-    for what, then, now in (
-        ("tokenizer", manifest.tokenizer_fingerprint, tokenizer_fingerprint(base.tokenizer)),
-        ("chat template", manifest.template_fingerprint, template_fingerprint(base.tokenizer, config, stop_id)),
-    ):
-        if then != now:
-            raise BundleError(
-                f"the {what} of {base.identity.name!r} is not the one this bundle was learnt with "
-                f"(hash {now[:12]}, then {then[:12]}); "
-                "use the same base model and revision, or learn again"
-            )

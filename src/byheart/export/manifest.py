@@ -9,13 +9,15 @@ byheart.json                                     the manifest, written last: wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from byheart.artifacts import read_json, write_json
-from byheart.errors import ArtifactError
+from byheart.config import RunConfig
+from byheart.errors import ArtifactError, SettingsError
 from byheart.fingerprint import file_sha256
 
 MANIFEST_FILE = "byheart.json"
@@ -23,8 +25,69 @@ CERTIFICATE_FILE = "certificate.json"
 RECORDS_FILE = "records.jsonl"
 METRICS_FILE = "metrics.jsonl"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+WEIGHTS_FILE = "adapter_model.safetensors"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+BYPASS_FILE = "mlp_bypass.safetensors"
 KIND = "bundle"
 SCHEMA_VERSION = 1
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class _Site(_Plain):
+    path: str
+    num_in: PositiveInt
+    num_out: PositiveInt
+
+
+class _Placement(_Plain):
+    layers: tuple[NonNegativeInt, ...]
+    sites: tuple[_Site, ...]
+    lora_rank: PositiveInt
+    lora_alpha: FiniteFloat
+    lora_dropout: FiniteFloat
+    is_bypass: bool
+
+
+class _Base(_Plain):
+    name: str
+    architecture: str
+    revision: str | None
+    weights_sha256: str | None
+    dtype: Literal["bfloat16", "float16", "float32", "float64"]
+    device: str
+    attention: str
+
+
+class _Summary(_Plain):
+    num_records: int
+    num_answer_tokens: int
+    exact_match: float
+    num_certified: int
+    num_recited: int
+    num_failed: int
+    token_accuracy: float
+    nll_nats: float
+    min_probability: float
+    lora_rank: int
+    num_parameters: int
+    bits_per_parameter: float
+    epochs: int
+    train_seconds: float
+    total_seconds: float
+    model: str
+
+
+def _of(shape: type[_Plain]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Plain values, unchanged, that have the fields of ``shape``."""
+
+    def checked(values: dict[str, Any]) -> dict[str, Any]:
+        shape.model_validate(values)
+        return values
+
+    return checked
 
 
 class Manifest(BaseModel):
@@ -36,9 +99,9 @@ class Manifest(BaseModel):
     """Identity of the run: settings, records' ids, base model."""
     settings: dict[str, Any]
     """The full resolved settings."""
-    placement: dict[str, Any]
+    placement: Annotated[dict[str, Any], AfterValidator(_of(_Placement))]
     """The adapter's exact modules, rank and scale."""
-    base: dict[str, Any]
+    base: Annotated[dict[str, Any], AfterValidator(_of(_Base))]
     """Identity of the base model."""
     tokenizer_fingerprint: str
     """Hash of the tokenizer."""
@@ -46,7 +109,7 @@ class Manifest(BaseModel):
     """Hash of the chat template and its settings."""
     prompt_fingerprint: str
     """Hash of every record's exact prompt ids."""
-    summary: dict[str, Any]
+    summary: Annotated[dict[str, Any], AfterValidator(_of(_Summary))]
     """What ``byheart learn --json`` prints, but for ``bundle``."""
     stop_reason: str
     """certified, budget or plateau."""
@@ -58,6 +121,26 @@ class Manifest(BaseModel):
     """Information in the records that come back; see docs/certificate.md."""
     files: dict[str, str]
     """sha256 of the bundle's other files."""
+
+    @property
+    def run_config(self) -> RunConfig:
+        """The settings, typed.
+
+        Raises:
+            ArtifactError: they are not settings of a run.
+        """
+        try:
+            return RunConfig.parse(self.settings, MANIFEST_FILE)
+        except SettingsError as error:
+            raise ArtifactError(
+                f"the settings in a bundle's {MANIFEST_FILE} are not those of a run: {error}"
+            ) from error
+
+    @property
+    def file_names(self) -> set[str]:
+        """The files that make up the bundle, but for the manifest itself and the metrics."""
+        adapter = {BYPASS_FILE} if self.placement["is_bypass"] else {WEIGHTS_FILE, ADAPTER_CONFIG_FILE}
+        return {CERTIFICATE_FILE, RECORDS_FILE} | adapter
 
     def save(self, directory: Path) -> None:
         """Writes the manifest, which makes the bundle whole."""
@@ -80,11 +163,24 @@ class Manifest(BaseModel):
         try:
             manifest = cls.model_validate(read_json(path, KIND, SCHEMA_VERSION))
         except ValidationError as error:
-            raise ArtifactError(f"{path} is not a whole manifest: {error.error_count()} fields are wrong") from error
+            wrong = sorted({".".join(map(str, detail["loc"])) for detail in error.errors(include_url=False)})
+            raise ArtifactError(
+                f"{path} is not a whole manifest: {', '.join(wrong[:5])} missing, unknown or of the wrong type; "
+                "restore it"
+            ) from error
+        try:
+            _ = manifest.run_config
+        except ArtifactError as error:
+            raise ArtifactError(f"{path} is not a whole manifest: {error}") from error
+        if wrong := sorted(manifest.files.keys() ^ manifest.file_names):
+            raise ArtifactError(
+                f"{path} is not a whole manifest: its files must be {', '.join(sorted(manifest.file_names))}; "
+                f"missing or left over: {', '.join(wrong[:5])}"
+            )
         for name, digest in manifest.files.items():
             if not (directory / name).is_file() or file_sha256(directory / name) != digest:
                 raise ArtifactError(
                     f"{directory / name} is missing or was changed after the bundle was written; "
-                    "learn again, or restore it"
+                    "restore it, or learn again with another --out, or after removing the directory"
                 )
         return manifest

@@ -15,12 +15,11 @@ from safetensors.torch import load_file, save
 
 from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError
+from byheart.export.manifest import BYPASS_FILE, WEIGHTS_FILE
 from byheart.model.adapter import Adapter
 from byheart.model.peft_config import CONFIG_FILE, peft_config
 from byheart.model.placement import Placement
 
-WEIGHTS_FILE = "adapter_model.safetensors"
-BYPASS_FILE = "mlp_bypass.safetensors"
 PEFT_PREFIX = "base_model.model."
 
 

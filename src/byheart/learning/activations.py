@@ -82,16 +82,22 @@ def compute_activations(
     starts = (0, *accumulate(lengths))
     packed_PD: Tensor | None = None
     file: Path | None = None
-    for indices in by_length(lengths, PREFIX_BATCH_TOKENS):
-        tokens_BT = collate([memory.records[i] for i in indices], memory.pad_id).tokens_BT.to(device)
-        hidden_BTD = prefix(tokens_BT).cpu()
-        if packed_PD is None:
-            num_bytes = starts[-1] * hidden_BTD[0, 0].nbytes
-            file = directory / FILE_NAME if num_bytes > memory_budget_bytes else None
-            packed_PD = _empty((starts[-1], hidden_BTD.shape[-1]), hidden_BTD.dtype, file)
-        for i, hidden_TD in zip(indices, hidden_BTD, strict=True):
-            packed_PD[starts[i] : starts[i + 1]] = hidden_TD[: lengths[i]]
-        advance(len(indices))
+    try:
+        for indices in by_length(lengths, PREFIX_BATCH_TOKENS):
+            tokens_BT = collate([memory.records[i] for i in indices], memory.pad_id).tokens_BT.to(device)
+            hidden_BTD = prefix(tokens_BT).cpu()
+            if packed_PD is None:
+                num_bytes = starts[-1] * hidden_BTD[0, 0].nbytes
+                file = directory / FILE_NAME if num_bytes > memory_budget_bytes else None
+                packed_PD = _empty((starts[-1], hidden_BTD.shape[-1]), hidden_BTD.dtype, file)
+            for i, hidden_TD in zip(indices, hidden_BTD, strict=True):
+                packed_PD[starts[i] : starts[i + 1]] = hidden_TD[: lengths[i]]
+            advance(len(indices))
+    except BaseException:  # Ctrl-C too: gigabytes would stay behind in a directory that has no result
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+        raise
     assert packed_PD is not None, "a memory has at least one record"
     return ActivationCache(packed_PD, starts, file)
 

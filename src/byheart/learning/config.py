@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,8 @@ from byheart.settings import Settings
 
 DEFAULT_EPOCHS = 60
 DEFAULT_STEPS = 600
+
+Beta = Annotated[float, Field(gt=0, lt=1)]
 
 
 class LearnConfig(Settings):
@@ -34,10 +36,11 @@ class LearnConfig(Settings):
     """Largest norm of the gradient; beyond it the gradient is scaled down."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's. The paper's scripts have 0.9 and 0.999."""
+    betas: tuple[Beta, Beta] = (0.9, 0.98)
+    """AdamW's, between 0 and 1. The paper's scripts have 0.9 and 0.999."""
     plateau_epochs: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a new minimum of stubborn tokens; None: only the budget counts."""
+    """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5), counted over the
+    epochs that visit all records. None: half of the budget, over which the rate has fallen with the defaults."""
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
@@ -49,3 +52,7 @@ class LearnConfig(Settings):
             return self.epochs
         steps_per_epoch = -(-num_records // (self.batch_size * self.accumulation))
         return max(DEFAULT_EPOCHS, -(-DEFAULT_STEPS // steps_per_epoch))
+
+    def patience(self, num_epochs: int) -> int:
+        """Epochs without progress after which a run of ``num_epochs`` stops."""
+        return self.plateau_epochs or -(-num_epochs // 2)

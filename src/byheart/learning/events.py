@@ -80,5 +80,5 @@ class MetricsFile:
             return False
         try:
             return json.loads(line)["epoch"] <= self._num_epochs_kept
-        except ValueError:
+        except (ValueError, KeyError, TypeError):  # nothing that this class wrote
             return False

@@ -82,9 +82,11 @@ def learn(
     Raises:
         InterruptedRunError: ``hooks.interrupted`` said so; the checkpoint is written.
         ArtifactError: a checkpoint cannot be written or read.
+        DivergedError: a loss or a gradient is not finite.
     """
     adapter = stepper.adapter
-    with torch.random.fork_rng(devices=[]):
+    device = next(adapter.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         adapter.train()
         try:
             return _Run(stepper, schedule, config, wanted_probability, seed, hooks).to_the_end()
@@ -111,7 +113,7 @@ class _Run:
             self.progress = load_checkpoint(hooks.checkpoint, stepper.adapter, stepper.optimizer)
         best, num_stale = self.progress.plateau
         self.num_epochs = config.num_epochs(len(stepper.memory))
-        self.plateau = Plateau(config.plateau_epochs or self.num_epochs, best, num_stale)
+        self.plateau = Plateau(config.patience(self.num_epochs), best, num_stale)
         not_before, wait = self.progress.verification
         self.verification = Verification(not_before=not_before, wait=wait)
         self.save()
@@ -193,6 +195,8 @@ class _Run:
             self.progress.verification = (self.verification.not_before, self.verification.wait)
         if event.epoch >= self.num_epochs:
             return "budget"
+        if event.num_visited_records < event.num_records:
+            return None
         stuck = self.plateau.reached(event.num_stubborn_tokens)
         self.progress.plateau = (self.plateau.best, self.plateau.num_stale)
         return "plateau" if stuck else None

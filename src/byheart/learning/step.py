@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from byheart.errors import DivergedError
 from byheart.learning.activations import ActivationCache
 from byheart.learning.config import LearnConfig
 from byheart.learning.loss import token_losses
@@ -84,6 +85,9 @@ class Stepper:
             learning_rate: of this step.
             state: the weighting's.
             dropout_seed: of the adapter's dropout, so that a resumed run draws what an unbroken one draws.
+
+        Raises:
+            DivergedError: a loss or the gradient is not finite; no step is taken.
         """
         if self.adapter.placement.lora_dropout:
             torch.manual_seed(dropout_seed)
@@ -95,7 +99,9 @@ class Stepper:
                 outcome, state = self._forward_backward(batch, state, 1 / len(batches))
                 outcomes.append(outcome)
         if any(parameter.grad is not None for parameter in self.parameters):
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+            if not torch.isfinite(norm):
+                raise self._diverged("the gradient's norm")
             self.optimizer.param_groups[0]["lr"] = learning_rate
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -120,5 +126,13 @@ class Stepper:
         if weight_A.any():
             (value * share_of_step).backward()
         seen_A = tokens.nll_A.cpu()
+        if not torch.isfinite(seen_A).all():
+            raise self._diverged("a token's loss")
         worst_nll_B = torch.zeros(len(indices)).scatter_reduce(0, batch.record_A, seen_A, reduce="amax")
         return BatchOutcome(indices, float(value.detach()), seen_A, worst_nll_B), state
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"training diverged: {what} is not a finite number; learning_rate {self.config.learning_rate:g} is too "
+            "high: set a lower one, such as a tenth, and begin anew (or give model.dtype: float32 if it is float16)"
+        )

@@ -12,6 +12,9 @@ StopReason = Literal["certified", "budget", "plateau"]
 class Plateau:
     """Tells when the number of stubborn tokens has not fallen for ``patience`` epochs.
 
+    Only epochs that visited all records may be fed: a count over some of them says nothing of the rest. An epoch with
+    none is never stale: what is left to do there shows in no count.
+
     Attributes:
         patience: epochs without a new minimum after which there is no way forward.
         best: fewest stubborn tokens of an epoch so far.
@@ -24,7 +27,7 @@ class Plateau:
 
     def reached(self, num_stubborn_tokens: int) -> bool:
         """Takes an epoch's count in; True where the patience is at its end."""
-        if self.best is None or num_stubborn_tokens < self.best:
+        if self.best is None or num_stubborn_tokens < self.best or num_stubborn_tokens == 0:
             self.best, self.num_stale = num_stubborn_tokens, 0
         else:
             self.num_stale += 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from byheart.settings import Settings
 
@@ -38,6 +40,17 @@ class WindowConfig(Settings):
     """Upper bound of the expansion."""
 
 
+def curriculum_flaw(ratios: Sequence[float], boundaries: Sequence[int], num_boundaries: int) -> str | None:
+    """What is wrong with a curriculum's stages, and the mend; None where nothing is."""
+    if num_boundaries != len(ratios):
+        return f"the curriculum has {len(ratios)} ratios but {num_boundaries} boundaries; give one boundary a ratio"
+    if any(a > b for a, b in [*pairwise(boundaries), *pairwise(ratios)]):
+        return f"curriculum boundaries {tuple(boundaries)} and ratios {tuple(ratios)} must not fall"
+    if not all(0 < ratio <= 1 for ratio in ratios) or tuple(ratios[-1:]) != (1.0,):
+        return f"curriculum ratios {tuple(ratios)} must be above 0 and end with 1.0, so that all records are shown"
+    return None
+
+
 class CurriculumConfig(Settings):
     """The growing prefix (MemFT-SW, temporal)."""
 
@@ -46,12 +59,21 @@ class CurriculumConfig(Settings):
     boundaries: tuple[int, ...] | None = None
     """Epoch at which each stage ends; None: the paper's stages at 1k answer tokens, scaled to the run's epochs."""
 
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        # Without boundaries of its own there are as many as the paper has stages.
+        num_boundaries = len(PAPER_RATIOS if self.boundaries is None else self.boundaries)
+        if flaw := curriculum_flaw(self.ratios, self.boundaries or (), num_boundaries):
+            raise ValueError(flaw)
+        return self
+
 
 class CompatConfig(Settings):
     """Quirks of the authors' scripts, off by default; set them to reproduce published runs."""
 
     sft_when_none_active: bool = False
-    """A batch without sub-threshold tokens is trained with the plain SFT loss (memft-ot)."""
+    """A batch without sub-threshold tokens is trained with the plain SFT loss (memft-ot; memft-sw-curriculum's
+    scripts have no loss there)."""
     window_state_by_slot: bool = False
     """Window state is kept by place in the batch, not by record (memft-sw)."""
     window_skip_last_tokens: int = Field(default=0, ge=0)

@@ -8,13 +8,12 @@ batch; here the last stage holds every record).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from byheart.errors import SettingsError
-from byheart.method.config import PAPER_RATIOS
+from byheart.method.config import PAPER_RATIOS, curriculum_flaw
 from byheart.method.schedule import Standing
 
 PAPER_BOUNDARIES = (20 / 300, 40 / 300, 60 / 300, 80 / 300, 1.0)
@@ -36,17 +35,8 @@ class GrowingPrefix:
     ratios: tuple[float, ...] = PAPER_RATIOS
 
     def __post_init__(self) -> None:
-        if len(self.boundaries) != len(self.ratios):
-            raise SettingsError(
-                f"the curriculum has {len(self.ratios)} ratios but {len(self.boundaries)} boundaries; "
-                "give one boundary a ratio"
-            )
-        if any(a > b for a, b in pairwise(self.boundaries)) or any(a > b for a, b in pairwise(self.ratios)):
-            raise SettingsError(f"curriculum boundaries {self.boundaries} and ratios {self.ratios} must not fall")
-        if not all(0 < ratio <= 1 for ratio in self.ratios) or self.ratios[-1:] != (1.0,):
-            raise SettingsError(
-                f"curriculum ratios {self.ratios} must be above 0 and end with 1.0, so that all records are shown"
-            )
+        if flaw := curriculum_flaw(self.ratios, self.boundaries, len(self.boundaries)):
+            raise SettingsError(flaw)
 
     def __call__(self, epoch: int, standing: Standing, seed: int) -> Tensor:
         num_records = len(standing.last_seen_N)

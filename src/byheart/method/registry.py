@@ -32,6 +32,11 @@ def _threshold(config: MethodConfig) -> TokenWeighting:
     return Threshold(critical_nll_nats(config.margin), config.epsilon, config.compat.sft_when_none_active)
 
 
+def _threshold_or_nothing(config: MethodConfig) -> TokenWeighting:
+    """The curriculum's scripts have no loss where no token is below the threshold, whatever memft-ot's have."""
+    return Threshold(critical_nll_nats(config.margin), config.epsilon)
+
+
 def _window(config: MethodConfig) -> TokenWeighting:
     return SlidingWindow(
         critical_nll_nats=critical_nll_nats(config.margin),
@@ -57,7 +62,7 @@ METHODS: dict[
     "sft": (_uniform, _all_records),
     "memft-ot": (_threshold, _all_records),
     "memft-sw": (_window, _all_records),
-    "memft-sw-curriculum": (_threshold, _growing_prefix),
+    "memft-sw-curriculum": (_threshold_or_nothing, _growing_prefix),
 }
 
 

@@ -1,6 +1,6 @@
 """MemFT-OT (only threshold): the budget goes to tokens that greedy decoding cannot be trusted with yet.
 
-    weight_t = 1[nll_t > critical_nll_nats],  critical_nll_nats = ln 2 (p = 0.5)
+    weight_t = 1[nll_t > critical_nll_nats],  critical_nll_nats = −ln(0.5 + margin); ln 2 in the paper, without margin
 
 A token past the threshold is the argmax already; pushing it further would spend capacity that stubborn tokens need
 (paper, MemFT).

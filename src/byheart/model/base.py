@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from byheart.errors import ModelError
 from byheart.fingerprint import file_sha256, fingerprint
-from byheart.model.catalog import Source, locate
+from byheart.model.catalog import Source, converted_from, locate
 from byheart.model.config import ModelConfig
 from byheart.model.quiet import quiet_transformers
+from byheart.model.rope import short_context
+
+_NOT_ARCHITECTURE = {
+    "_attn_implementation",
+    "_commit_hash",
+    "_name_or_path",
+    "architectures",
+    "attn_implementation",
+    "dtype",
+    "id2label",
+    "label2id",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+}
+"""Entries of a model's config that change nothing of what its weights compute."""
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 
@@ -28,7 +44,8 @@ class BaseIdentity:
         name: as the user gave it.
         architecture: transformers' class name.
         revision: the hub's commit; None for a directory.
-        weights_sha256: over the names and contents of the weight files; None where only the hub's commit is known.
+        weights_sha256: over the architecture's settings and the names and contents of the weight files (of a model of
+            our own conversion: over what it was made of); None where the files are not at hand.
         dtype: of weights and activations.
         device: type of device, e.g. ``cpu`` or ``cuda``.
         attention: attention implementation.
@@ -43,7 +60,9 @@ class BaseIdentity:
     attention: str
 
     def same_weights(self, other: BaseIdentity) -> bool:
-        """Whether both name the same weights, whatever the numerics and the name used."""
+        """Whether both are surely the same model, whatever the numerics and the name used: by hash, or where one's is
+        not known by name and revision.
+        """
         if self.weights_sha256 and other.weights_sha256:
             return self.weights_sha256 == other.weights_sha256
         return self.name == other.name and self.revision == other.revision
@@ -62,7 +81,8 @@ class Base:
         tokenizer: transformers' tokenizer.
         identity: what was loaded.
         location: the directory or hub id it was loaded from; what PEFT calls ``base_model_name_or_path``.
-        max_tokens: the longest sequence the model takes, tokens; None where its config does not say.
+        max_tokens: the longest sequence the model takes, tokens, whatever it stands beside; None where its config does
+            not say. For models whose rotary embeddings change with the batch's longest sequence it is `short_context`.
     """
 
     model: Any
@@ -98,30 +118,37 @@ def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) 
     device = _device(config.device)
     dtype = DTYPES[_dtype_name(config.dtype, device)]
     common: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    attention = {} if config.attention == "auto" else {"attn_implementation": config.attention}
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source.location, **common)
             model = AutoModelForCausalLM.from_pretrained(
-                source.location, dtype=dtype, attn_implementation=config.attention, use_safetensors=True, **common
+                source.location, dtype=dtype, use_safetensors=True, **attention, **common
             )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot load model {config.name!r} from {source.location}: {error}") from error
-    return freeze(nn.Module.to(model, device), tokenizer, source, _weights_sha256(source))
+    except Exception as error:  # damaged files come out of transformers as whatever its parsers stumble over
+        raise ModelError(_why_not(config, source, error)) from error
+    directory = Path(source.location) if source.is_local else _snapshot(source.location, config.revision)
+    revision = None if source.is_local or directory is None else directory.name
+    weights_sha256 = _weights_sha256(directory, model.config)
+    return freeze(nn.Module.to(model, device), tokenizer, source, weights_sha256, revision)
 
 
-def freeze(model: Any, tokenizer: Any, source: Source, weights_sha256: str | None = None) -> Base:
+def freeze(
+    model: Any, tokenizer: Any, source: Source, weights_sha256: str | None = None, revision: str | None = None
+) -> Base:
     """A `Base` from a model that is already in memory."""
     model.eval().requires_grad_(False)
     identity = BaseIdentity(
         name=source.name,
         architecture=type(model).__name__,
-        revision=getattr(model.config, "_commit_hash", None),
+        revision=revision or getattr(model.config, "_commit_hash", None),
         weights_sha256=weights_sha256,
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         attention=model.config._attn_implementation,
     )
-    return Base(model, tokenizer, identity, source.location, getattr(model.config, "max_position_embeddings", None))
+    limits = (getattr(model.config, "max_position_embeddings", None), short_context(model.config))
+    return Base(model, tokenizer, identity, source.location, min((n for n in limits if n), default=None))
 
 
 def decoder_layers(model: nn.Module) -> tuple[nn.Module, str]:
@@ -140,6 +167,20 @@ def decoder_layers(model: nn.Module) -> tuple[nn.Module, str]:
     raise ModelError(
         f"{type(model).__name__} has no list of {num_layers or 'its'} layers; byheart needs a decoder-only text model"
     )
+
+
+def _why_not(config: ModelConfig, source: Source, error: Exception) -> str:
+    """Why a model cannot be loaded, in one line, and the mend where one is known."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    reason = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    if not isinstance(error, OSError | ValueError | ImportError | RuntimeError):  # a bare KeyError says only its key
+        reason = f"{type(error).__name__}: {reason}"
+    message = f"cannot load model {config.name!r} from {source.location}: {reason}"
+    if not source.is_local and source.name == source.location and isinstance(error, OSError):
+        message = f"there is no directory {config.name!r} here, and as a model of the hub it cannot be loaded: {reason}"
+    if config.attention != "auto" and ("attention" in reason.lower() or "flash" in reason.lower()):
+        message += f" (attention is {config.attention}; set attention: auto or eager)"
+    return message
 
 
 def _device(name: str) -> torch.device:
@@ -168,11 +209,52 @@ def _dtype_name(name: str, device: torch.device) -> str:
     return "float32"
 
 
-def _weights_sha256(source: Source) -> str | None:
-    """Hash over names and contents of a directory's weight files; they are read once more than loading does, about 1 GB
-    a second.
+def _weights_sha256(directory: Path | None, config: Any) -> str | None:
+    """Hash over what a model computes with: its architecture's settings, and names and contents of its weight files.
+
+    The files are read once more than loading does, about 1 GB a second. None where they are not on this machine's disk.
     """
-    if not source.is_local:
+    if directory is None:
         return None
-    files = sorted(Path(source.location).glob("*.safetensors"))
-    return fingerprint([[file.name, file_sha256(file)] for file in files]) if files else None
+    if origin := converted_from(directory):
+        return fingerprint({"converted": origin})
+    files = _weight_files(directory)
+    if not files:
+        return None
+    return fingerprint(
+        {"config": _architecture(config), "files": [[file.name, file_sha256(file)] for file in files]},
+    )
+
+
+def _architecture(config: Any) -> Any:
+    """What of a transformers config decides what the weights compute, as plain values."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: kept(item) for key, item in value.items() if key not in _NOT_ARCHITECTURE}
+        return [kept(item) for item in value] if isinstance(value, list) else value
+
+    return kept(json.loads(config.to_json_string(use_diff=True)))
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    """The safetensors files that transformers loads from ``directory``, by name."""
+    if (single := directory / "model.safetensors").is_file():
+        return [single]
+    if (index := directory / "model.safetensors.index.json").is_file():
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return [directory / name for name in sorted(names)]
+    return sorted(directory.glob("*.safetensors"))
+
+
+def _snapshot(hub_id: str, revision: str | None) -> Path | None:
+    """Where the hub's files of a model that was just loaded lie in the local cache, in a directory named by their
+    commit; asks no network. transformers itself no longer says which commit it loaded.
+    """
+    from transformers.utils.hub import cached_file
+
+    try:
+        path = cached_file(hub_id, "config.json", revision=revision, local_files_only=True)
+    except (OSError, ValueError):
+        return None
+    return Path(path).parent if path else None

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from safetensors import SafetensorError
@@ -28,6 +29,8 @@ from byheart.model.config import DEFAULT_MODEL
 MARKER = "byheart-model.json"
 MARKER_KIND = "converted model"
 SCHEMA_VERSION = 1
+CONVERTER_VERSION = 1
+"""Of what conversion makes of a GGUF file; raised when it makes other weights of the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def cache_directory() -> Path:
 
 def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
     digest = file_sha256(gguf)
-    directory = cache_directory() / "models" / f"{name}-{digest[:16]}"
+    directory = cache_directory() / "models" / f"{name}-{digest[:16]}-v{CONVERTER_VERSION}"
     if (directory / MARKER).is_file():
         read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
         return directory
@@ -115,7 +118,8 @@ def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
         ) from error
     try:
         _write_dequantised(gguf, working)
-        write_json(working / MARKER, MARKER_KIND, SCHEMA_VERSION, {"name": name, "gguf_sha256": digest})
+        origin = {"name": name, "gguf_sha256": digest, "converter_version": CONVERTER_VERSION}
+        write_json(working / MARKER, MARKER_KIND, SCHEMA_VERSION, origin)
         if directory.exists() and not (directory / MARKER).is_file():  # left by a conversion that did not end
             shutil.rmtree(directory)
         # Where another process was first, its directory is complete and as good as ours.
@@ -125,6 +129,17 @@ def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
         shutil.rmtree(working, ignore_errors=True)
     read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
     return directory
+
+
+def converted_from(directory: Path) -> dict[str, Any] | None:
+    """What identifies a model of our own conversion: the file it was made of, and the converter. None for any other.
+
+    The converted bytes themselves change with the libraries that write them.
+    """
+    if not (directory / MARKER).is_file():
+        return None
+    marker = read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
+    return {key: marker.get(key) for key in ("gguf_sha256", "converter_version")}
 
 
 def _write_dequantised(gguf: Path, directory: Path) -> None:

@@ -23,8 +23,8 @@ class ModelConfig(Settings):
     """auto: bfloat16 where the processor multiplies it fast (AMX, AVX512-BF16, CUDA), else float32."""
     device: str = "auto"
     """auto: cuda, then mps, then cpu; or any torch device."""
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    """Attention implementation, as transformers names it."""
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    """Attention implementation, as transformers names it. auto: what transformers chooses for the model."""
     trust_remote_code: bool = False
     """Run code that comes with a hub repository. Off: such a model is refused."""
 

@@ -21,7 +21,6 @@ def generate_greedily(
     max_new_tokens: int,
     stop_id: int | None,
     pad_id: int,
-    streamer: Any = None,
 ) -> list[list[int]]:
     """The greedy continuation of each prompt, as new token ids; after ``stop_id`` come pads.
 
@@ -32,7 +31,6 @@ def generate_greedily(
         max_new_tokens: where a continuation that does not end is cut.
         stop_id: the token that ends a continuation; None: nothing does.
         pad_id: any id of the vocabulary.
-        streamer: transformers' streamer, for one prompt.
     """
     from transformers import GenerationConfig
 
@@ -40,9 +38,7 @@ def generate_greedily(
         do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_id, pad_token_id=pad_id, use_cache=True
     )
     with _without_own_defaults(model), quiet_transformers():
-        output_BT = model.generate(
-            tokens_BT, attention_mask=attention_mask_BT, generation_config=plain, streamer=streamer
-        )
+        output_BT = model.generate(tokens_BT, attention_mask=attention_mask_BT, generation_config=plain)
     return output_BT[:, tokens_BT.shape[1] :].tolist()
 
 

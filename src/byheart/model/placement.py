@@ -148,14 +148,21 @@ def _layer(text: str, num_layers: int, part: str) -> int:
 
 def _linear_sites(block: nn.Module, spec: str) -> list[Site]:
     linears = {path: module for path, module in block.named_modules() if isinstance(module, nn.Linear)}
+    if not linears and any(type(module).__name__ == "Conv1D" for module in block.modules()):
+        raise PlacementError(
+            f"the layers of {type(block).__name__} are Conv1D, which is not supported; only torch.nn.Linear is"
+        )
     if not linears:
         raise PlacementError(f"{type(block).__name__} has no torch.nn.Linear to adapt")
     chosen: set[str] = set()
     for name in (name.strip() for name in spec.split(",")):
         matching = {path for path in linears if _matches(path, name)}
+        if name == BYPASS:
+            raise PlacementError(f"modules {spec!r}: {BYPASS} stands alone; give it without other modules")
         if not matching:
-            names = ["all-linear", "mlp", "attention", BYPASS, *sorted({path.rsplit(".", 1)[-1] for path in linears})]
-            raise PlacementError(unknown("module", name, names))
+            groups = [group for group in GROUPS if any(_matches(path, group) for path in linears)]
+            names = ["all-linear", *groups, *sorted({path.rsplit(".", 1)[-1] for path in linears})]
+            raise PlacementError(f"{unknown('module', name, names)}; or {BYPASS} alone")
         chosen |= matching
     return [Site(path, linear.in_features, linear.out_features) for path, linear in linears.items() if path in chosen]
 

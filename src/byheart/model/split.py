@@ -27,8 +27,12 @@ from torch import Tensor, nn
 from byheart.errors import ModelError
 from byheart.model.base import decoder_layers
 
-NOISE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+NOISE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 """Largest difference of logits, as a share of the largest logit, that counts as the dtype's own rounding."""
+
+
+_WINDOW = 8
+_LENGTH = 32
 
 
 class UncutModelWarning(UserWarning):
@@ -132,18 +136,36 @@ def split(model: Any, cut: int) -> SplitModel:
 @torch.no_grad()
 def _equals_whole(trial: SplitModel) -> bool:
     config, model = trial.model.config, trial.model
-    # Longer than a small sliding window, so that a mask of the wrong kind of layer shows.
-    window, context = getattr(config, "sliding_window", None) or 0, getattr(config, "max_position_embeddings", 192)
-    length = min(24 + window, context, 192)
+    length = min(_LENGTH, getattr(config, "max_position_embeddings", None) or _LENGTH)
     generator = torch.Generator().manual_seed(0)
     tokens_BT = torch.randint(config.vocab_size, (2, length), generator=generator).to(model.device)
-    expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits.float()
-    try:
-        logits_AV = trial.head(trial.suffix(trial.prefix(tokens_BT)).flatten(0, 1)).float()
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError):
-        return False
+    with _small_window(model):
+        expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits.float()
+        try:
+            logits_AV = trial.head(trial.suffix(trial.prefix(tokens_BT)).flatten(0, 1)).float()
+        except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError):
+            return False
     difference = (logits_AV - expected_BTV.flatten(0, 1)).abs().max()
     return bool(difference <= NOISE[model.dtype] * expected_BTV.abs().max())
+
+
+@contextlib.contextmanager
+def _small_window(model: Any) -> Iterator[None]:
+    """``model`` with a sliding window or chunk shorter than the check's tokens, so that a mask of the wrong kind of
+    layer shows; as it was afterwards. transformers reads both from the config whenever it makes a mask.
+    """
+    decoder, _ = decoder_layers(model)
+    config: Any = decoder.config
+    own = {name: getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")}
+    try:
+        for name, length in own.items():
+            if length:
+                setattr(config, name, min(length, _WINDOW))
+        yield
+    finally:
+        for name, length in own.items():
+            if length:
+                setattr(config, name, length)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,15 @@
+import pytest
+
+from byheart.errors import SettingsError
+from byheart.learning.config import LearnConfig
+
+
+@pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.9), (0.9, 1.5), (0.0, 0.9), (0.9,)])
+def test_betas_lie_between_nought_and_one(betas):
+    with pytest.raises(SettingsError, match="betas"):
+        LearnConfig.parse({"betas": betas})
+
+
+def test_the_patience_is_half_of_the_budget_or_what_was_asked_for():
+    assert [LearnConfig().patience(num_epochs) for num_epochs in (1, 5, 60)] == [1, 3, 30]
+    assert LearnConfig(plateau_epochs=7).patience(60) == 7
