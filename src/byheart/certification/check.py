@@ -22,6 +22,7 @@ from byheart.certification.tokens import TokenScores, score
 from byheart.memory.batch import collate
 from byheart.memory.buckets import by_length
 from byheart.memory.encode import EncodedMemory, EncodedRecord
+from byheart.memory.tokenizer import text_of
 from byheart.method.weighting import CERTIFIED_PROBABILITY
 from byheart.model.adapter import Adapter, attached
 from byheart.model.base import Base
@@ -147,9 +148,7 @@ class TokenTexts:
 
     def __getitem__(self, token_id: int) -> str:
         if token_id not in self._known:
-            self._known[token_id] = self._tokenizer.decode(
-                [token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
+            self._known[token_id] = text_of(self._tokenizer, [token_id])
         return self._known[token_id]
 
 

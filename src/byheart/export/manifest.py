@@ -2,7 +2,7 @@
 
 adapter_config.json, adapter_model.safetensors   what PEFT and the engines load
 certificate.json                                 what was measured
-records.jsonl                                    what was learnt; the adapter tells it to whoever asks: keep both safe
+records.jsonl                                    what was learnt; the adapter tells it to whoever asks: guard both
 metrics.jsonl                                    every epoch
 byheart.json                                     the manifest, written last: without it the bundle is not whole
 """
