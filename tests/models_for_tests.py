@@ -1,28 +1,44 @@
 """Small random models of the families that byheart is held against: four layers, windows shorter than the texts."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     Olmo2Config,
     Olmo2ForCausalLM,
+    OlmoeConfig,
+    OlmoeForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
     SmolLM3Config,
     SmolLM3ForCausalLM,
 )
@@ -77,10 +93,41 @@ FAMILIES: dict[str, tuple[type, type, dict[str, Any]]] = {
     "smollm3": (SmolLM3Config, SmolLM3ForCausalLM, {"no_rope_layers": [1, 0, 1, 0]}),
 }
 
+_LATENT_HEADS = {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 8,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "num_key_value_heads": 4,
+}
+MIXTURES: dict[str, tuple[type, type, dict[str, Any]]] = {
+    "mixtral": (MixtralConfig, MixtralForCausalLM, {"num_local_experts": 4}),
+    "olmoe": (OlmoeConfig, OlmoeForCausalLM, {"num_experts": 4, "num_experts_per_tok": 2}),
+    "qwen3_moe": (
+        Qwen3MoeConfig,
+        Qwen3MoeForCausalLM,
+        {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 8},
+    ),
+    "qwen2_moe": (
+        Qwen2MoeConfig,
+        Qwen2MoeForCausalLM,
+        {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 8},
+    ),
+    "phimoe": (PhimoeConfig, PhimoeForCausalLM, {"num_local_experts": 4}),
+    "deepseek_v3": (
+        DeepseekV3Config,
+        DeepseekV3ForCausalLM,
+        {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
+        | _LATENT_HEADS,
+    ),
+}
+"""Models whose layers choose among experts."""
+
 
 def small(family: str, **changed: Any) -> Any:
     """A random model of ``family``, frozen, the same at each call."""
-    config_class, model_class, own = FAMILIES[family]
+    config_class, model_class, own = (FAMILIES | MIXTURES)[family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = model_class(config_class(**{**_SIZES, **own, **changed}))
@@ -92,6 +139,39 @@ def granite(**changed: Any) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = GraniteForCausalLM(GraniteConfig(**{**_SIZES, "embedding_multiplier": 12.0, **changed}))
+    return model.eval().requires_grad_(False)
+
+
+def gpt2(**changed: Any) -> Any:
+    """A model of Conv1D modules, whose attention and MLP both have a ``c_proj``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(GPT2Config(**{**_SIZES, **changed}))
+    return model.eval().requires_grad_(False)
+
+
+class ListedExperts(nn.Module):
+    """A mixture whose experts are modules in a list: each token goes to the one its router says."""
+
+    def __init__(self, num_experts: int = 3) -> None:
+        super().__init__()
+        self.gate = nn.Linear(32, num_experts, bias=False)
+        pairs = ([("w1", nn.Linear(32, 16)), ("w2", nn.Linear(16, 32))] for _ in range(num_experts))
+        self.experts = nn.ModuleList(nn.Sequential(OrderedDict(pair)) for pair in pairs)
+
+    def forward(self, hidden_BTD: torch.Tensor) -> torch.Tensor:
+        chosen_BT1 = self.gate(hidden_BTD).argmax(-1, keepdim=True)
+        outputs = (expert(hidden_BTD) for expert in self.experts)
+        return sum(output * (chosen_BT1 == index) for index, output in enumerate(outputs))  # type: ignore[return-value]
+
+
+def with_listed_experts() -> Any:
+    """A Llama with such a mixture in every layer but the first."""
+    model = small("llama")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for layer in model.model.layers[1:]:
+            layer.mlp = ListedExperts()
     return model.eval().requires_grad_(False)
 
 

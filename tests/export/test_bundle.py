@@ -249,7 +249,7 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path, monkeypatch):
 
 def test_the_summary_is_the_manifests_and_the_place(whole, tiny_base):
     bundle = Bundle.read(whole, tiny_base)
-    assert bundle.summary(whole) == {**bundle.manifest.summary, "bundle": str(whole)}
+    assert bundle.summary(whole) == {**bundle.manifest.summary.model_dump(), "bundle": str(whole)}
     assert bundle.summary()["bundle"] is None
 
 

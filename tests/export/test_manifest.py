@@ -4,7 +4,7 @@ import pytest
 
 from byheart.config import RunConfig
 from byheart.errors import ArtifactError
-from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE, SCHEMA_VERSION, Manifest
+from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE, SCHEMA_VERSION, Manifest, Summary
 from byheart.fingerprint import file_sha256
 from byheart.model.peft_config import CONFIG_FILE
 
@@ -47,8 +47,9 @@ def manifest(tmp_path) -> Manifest:
         tokenizer_fingerprint="t",
         template_fingerprint="c",
         prompt_fingerprint="p",
-        summary=SUMMARY,
+        summary=Summary(**SUMMARY),
         stop_reason="certified",
+        weights_epoch=1,
         rank_reason="as asked",
         nll_before_nats=1.5,
         bits=33.2,
@@ -151,3 +152,23 @@ def test_how_to_learn_a_changed_bundle_again_is_told(manifest, tmp_path):
 
 def test_its_settings_are_those_of_a_run(manifest):
     assert manifest.run_config == RunConfig(seed=1)
+
+
+def test_its_settings_are_parsed_once(manifest):
+    assert manifest.run_config is manifest.run_config
+
+
+def test_parsed_settings_are_no_part_of_what_is_compared_or_saved(manifest, tmp_path):
+    parsed = manifest.model_copy()
+    _ = parsed.run_config
+    assert parsed == manifest
+    parsed.save(tmp_path)
+    assert Manifest.read(tmp_path).model_dump() == manifest.model_dump()
+
+
+@pytest.mark.parametrize("value", [0, "last", None])
+def test_the_epoch_of_the_weights_is_one(manifest, tmp_path, value):
+    manifest.save(tmp_path)
+    change(tmp_path / MANIFEST_FILE, weights_epoch=value)
+    with pytest.raises(ArtifactError, match="weights_epoch missing, unknown or of the wrong type"):
+        Manifest.read(tmp_path)

@@ -1,12 +1,15 @@
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from byheart.certification.recite import greedy
 from byheart.errors import ArtifactError, BundleError
@@ -19,7 +22,7 @@ from byheart.model.base import load
 from byheart.model.config import ModelConfig
 from byheart.pipeline import learn
 from conftest import PAIRS
-from models_for_tests import awake, close, placed
+from models_for_tests import awake, close, gpt2, placed, random_tokens, small, talking
 
 VARIANTS = {
     "fp32": {"dtype": "float32", "layers": "all", "modules": "all-linear", "lora_alpha": None, "epochs": 60},
@@ -38,6 +41,30 @@ VARIANTS = {
         "lora_alpha": 12.0,
         "epochs": 3,
     },
+    "gpt2": {
+        "model": "gpt2",
+        "dtype": "float32",
+        "layers": "all",
+        "modules": "all-linear",
+        "lora_alpha": None,
+        "epochs": 60,
+    },
+    "gpt2's mlp": {
+        "model": "gpt2",
+        "dtype": "float32",
+        "layers": "all",
+        "modules": "mlp",
+        "lora_alpha": None,
+        "epochs": 3,
+    },
+    "a mixture's attention": {
+        "model": "mixtral",
+        "dtype": "float32",
+        "layers": "top:1",
+        "modules": "attention",
+        "lora_alpha": None,
+        "epochs": 3,
+    },
 }
 NOISE = {"float32": 1e-5, "bfloat16": 2e-2}
 
@@ -53,13 +80,25 @@ class Variant:
 
 
 @pytest.fixture(scope="module")
-def variants(tiny_model_directory, tmp_path_factory) -> dict[str, Variant]:
+def directories(tiny_model_directory, tmp_path_factory) -> dict[str, Path]:
+    """The models as transformers saves them."""
+    models = {"gpt2": talking(gpt2), "mixtral": talking(partial(small, "mixtral"))}
+    directories = {name: tmp_path_factory.mktemp(name) for name in models}
+    for name, base in models.items():
+        base.model.save_pretrained(directories[name])
+        base.tokenizer.save_pretrained(directories[name])
+    return {"llama": tiny_model_directory, **directories}
+
+
+@pytest.fixture(scope="module")
+def variants(directories, tmp_path_factory) -> dict[str, Variant]:
     made, questions = {}, []
     for name, settings in VARIANTS.items():
+        model_directory = str(directories[settings.get("model", "llama")])
         directory = tmp_path_factory.mktemp("bundle")
         bundle = learn(
             Memory.from_pairs(PAIRS),
-            str(tiny_model_directory),
+            model_directory,
             out=directory,
             lora_rank=8,
             layers=settings["layers"],
@@ -71,7 +110,7 @@ def variants(tiny_model_directory, tmp_path_factory) -> dict[str, Variant]:
             },
         )
         prompts = [record.prompt_ids for record in encode(bundle.memory, bundle.base.tokenizer).records]
-        question = {"base": str(tiny_model_directory), "adapter": str(directory), "dtype": settings["dtype"]}
+        question = {"base": model_directory, "adapter": str(directory), "dtype": settings["dtype"]}
         questions.append({**question, "prompts": prompts, "num_new": 30})
         made[name] = (directory, bundle, settings["dtype"])
     work = tmp_path_factory.mktemp("peft")
@@ -121,7 +160,11 @@ def test_the_adapter_makes_a_difference_in_stock_peft(variant):
     assert not close(torch.tensor(variant.peft["logits"]), torch.stack(plain), 3 * NOISE[variant.dtype])
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_stock_peft_has_nothing_to_warn_of(variant):
+    assert variant.peft["warnings"] == []
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "gpt2"])
 def test_stock_peft_recites_what_was_learnt(variants, name):
     variant = variants[name]
     assert variant.bundle.certificate.is_complete
@@ -138,8 +181,6 @@ def test_the_config_is_what_serving_engines_take(variant):
     assert (config["r"], config["lora_alpha"]) == (placement.lora_rank, placement.lora_alpha)
     assert config["bias"] == "none"
     assert config["base_model_name_or_path"] == variant.bundle.base.location
-    assert tuple(config["target_modules"]) == placement.module_names
-    assert config["layers_to_transform"] == list(placement.layers)
     assert not any(
         config[key] for key in ("rank_pattern", "alpha_pattern", "modules_to_save", "use_rslora", "use_dora")
     )
@@ -154,6 +195,12 @@ def test_the_weights_have_pefts_names_and_the_bases_dtype(variant):
     expected = {f"base_model.model.{site}.{matrix}.weight" for site in sites for matrix in ("lora_A", "lora_B")}
     assert set(tensors) == expected
     assert {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()} == {variant.dtype}
+
+
+def test_a_bundle_that_was_read_is_saved_as_it_was(variant, tmp_path):
+    Bundle.read(variant.directory, variant.bundle.base).save(tmp_path / "again")
+    name = "adapter_config.json"
+    assert (tmp_path / "again" / name).read_bytes() == (variant.directory / name).read_bytes()
 
 
 def test_equal_adapters_give_equal_bytes(tiny_base, tmp_path):
@@ -189,6 +236,43 @@ def test_weights_that_are_missing_or_damaged_are_told(tiny_base, tmp_path):
     (tmp_path / "adapter_model.safetensors").write_bytes(b"x" * 99)
     with pytest.raises(ArtifactError, match="cannot read the adapter's weights"):
         read_adapter(tmp_path, placement, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("content", [None, "no json", "[]", "{}"])
+def test_a_config_that_is_missing_or_damaged_is_told(tiny_base, tmp_path, content):
+    adapter = awake(placed(tiny_base.model))
+    write_adapter(tmp_path, adapter, torch.float32, "base")
+    config = tmp_path / "adapter_config.json"
+    config.unlink() if content is None else config.write_text(content)
+    with pytest.raises(ArtifactError, match="cannot read the adapter's config"):
+        read_adapter(tmp_path, adapter.placement, torch.device("cpu"))
+
+
+def linear_and_conv1d():
+    model = gpt2()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model.transformer.h[1].mlp.c_fc = nn.Linear(32, 128).requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("build", [gpt2, linear_and_conv1d])
+def test_stock_peft_gives_the_same_logits_of_conv1d_alone_and_beside_linear(build, merged, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from peft import PeftModel
+    model = build()
+    adapter = awake(placed(model))
+    write_adapter(tmp_path, adapter, torch.float32, "base")
+    with attached(model, adapter), torch.no_grad():
+        ours = model(input_ids=random_tokens(2, 9), use_cache=False).logits
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT sets what is mixed right by itself, and says so
+        theirs = PeftModel.from_pretrained(model, tmp_path)
+        theirs = (theirs.merge_and_unload() if merged else theirs).eval()  # type: ignore[operator]
+    with torch.no_grad():
+        assert close(theirs(input_ids=random_tokens(2, 9), use_cache=False).logits, ours)
 
 
 def test_weights_of_another_placement_are_told(tiny_base, tmp_path):

@@ -1,4 +1,10 @@
 import importlib.util
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +13,8 @@ from safetensors import SafetensorError
 
 from byheart.errors import ArtifactError, ModelError
 from byheart.model import catalog
-from byheart.model.catalog import MARKER, cache_directory, converted_from, locate
+from byheart.model.catalog import MARKER, cache_directory, converted_from, load_tokenizer, locate
+from byheart.model.config import ModelConfig
 
 NAME = "smollm2-135m"
 
@@ -80,6 +87,78 @@ def test_an_unfinished_conversion_is_not_taken(packaged):
     assert (packaged / "converted").read_text() == "xx"
 
 
+KILLED = """
+import importlib.util, os, signal, sys
+from types import SimpleNamespace
+from byheart.model import catalog
+
+def dequantise(gguf, directory):
+    (directory / "model.safetensors").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+importlib.util.find_spec = lambda name: SimpleNamespace(submodule_search_locations=[sys.argv[1]])
+catalog._dequantise = dequantise
+catalog.locate(sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_what_a_killed_conversion_left_is_removed_by_the_next(packaged):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(packaged), NAME], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    models = cache_directory() / "models"
+    assert [path for path in models.iterdir() if (path / "model.safetensors").exists()]
+    directory = Path(locate(NAME).location)
+    assert list(models.iterdir()) == [directory]
+
+
+def test_what_an_older_converter_left_is_removed_and_nothing_else_is(packaged):
+    models = cache_directory() / "models"
+    for name in (f".{NAME}-0123456789abcdef-v0.abcdefgh", ".git", "mine", f".{NAME}"):
+        (models / name).mkdir(parents=True)
+    directory = Path(locate(NAME).location)
+    assert sorted(path.name for path in models.iterdir()) == sorted([".git", "mine", f".{NAME}", directory.name])
+
+
+@pytest.fixture
+def under_way(packaged, monkeypatch):
+    """Two locations asked for at once: the first conversion goes on only when the second has been waiting."""
+    dequantise, begun, go_on = catalog._dequantise, threading.Event(), threading.Event()
+
+    def slow(gguf: Path, directory: Path) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        dequantise(gguf, directory)
+
+    monkeypatch.setattr(catalog, "_dequantise", slow)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(locate, NAME)
+        assert begun.wait(20)
+        second = threads.submit(locate, NAME)
+        with pytest.raises(TimeoutError):
+            second.result(0.3)
+        go_on.set()
+        return [each.result(20) for each in (first, second)]
+
+
+def test_a_conversion_waits_for_the_one_under_way_and_takes_its_result(packaged, under_way):
+    first, second = under_way
+    assert first == second
+    assert (packaged / "converted").read_text() == "x"
+    assert list((cache_directory() / "models").iterdir()) == [Path(first.location)]
+
+
+def test_where_there_are_no_locks_nothing_is_removed(packaged, monkeypatch):
+    def no_lock(self: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(catalog.FileLock, "acquire", no_lock)
+    perhaps_under_way = cache_directory() / "models" / f".{NAME}-0123456789abcdef-v1.abcdefgh"
+    perhaps_under_way.mkdir(parents=True)
+    assert (Path(locate(NAME).location) / MARKER).is_file()
+    assert perhaps_under_way.is_dir()
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")])
 def test_a_conversion_that_fails_leaves_nothing_and_says_why(packaged, monkeypatch, error):
     def failing(gguf: Path, directory: Path) -> None:
@@ -149,3 +228,17 @@ def test_another_converter_converts_anew_and_the_marker_says_which(packaged, mon
 
 def test_a_directory_that_was_not_converted_comes_from_nothing(tmp_path):
     assert converted_from(tmp_path) is None
+
+
+def test_a_tokenizer_comes_without_its_model(tiny_model_directory, tiny_base, tmp_path):
+    alone = shutil.copytree(tiny_model_directory, tmp_path / "alone")
+    (alone / "model.safetensors").unlink()
+    tokenizer = load_tokenizer(ModelConfig(name=str(alone)))
+    assert tokenizer("4711-0815")["input_ids"] == tiny_base.tokenizer("4711-0815")["input_ids"]
+
+
+def test_a_tokenizer_that_cannot_be_loaded_is_told(tiny_model_directory, tmp_path):
+    damaged = shutil.copytree(tiny_model_directory, tmp_path / "damaged")
+    (damaged / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelError, match=f"cannot load the tokenizer of '{damaged}' from {damaged}: "):
+        load_tokenizer(ModelConfig(name=str(damaged)))

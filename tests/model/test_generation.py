@@ -61,3 +61,14 @@ def test_the_stop_token_ends_a_row_and_pads_follow(model):
     at = free[0].index(stop_id)
     assert stopped[0][: at + 1] == free[0][: at + 1]
     assert set(stopped[0][at + 1 :]) <= {96}
+
+
+def test_the_head_is_given_its_positions_in_one_piece(model, monkeypatch):
+    pieces = []
+    forward = model.lm_head.forward
+    monkeypatch.setattr(
+        model.lm_head, "forward", lambda hidden: pieces.append(hidden.is_contiguous()) or forward(hidden)
+    )
+    generated(model, random_tokens(3, 6))
+    assert all(pieces) and len(pieces) == 12
+    assert not model.lm_head._forward_pre_hooks

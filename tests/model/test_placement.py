@@ -3,12 +3,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from byheart.errors import PlacementError
-from byheart.model.adapter import Adapter
+from byheart.model.adapter import Adapter, attached
 from byheart.model.placement import Placement, parse_layers
-from models_for_tests import FAMILIES, NUM_LAYERS, placed, small
+from models_for_tests import FAMILIES, NUM_LAYERS, awake, close, gpt2, placed, small
 
 
 @pytest.mark.parametrize(
@@ -198,7 +197,31 @@ def test_a_bypass_in_a_union_is_told_to_stand_alone():
         placed(small("llama"), "1", "q_proj,mlp-bypass")
 
 
-def test_gpt2s_conv1d_is_told_to_be_unsupported():
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=2, n_positions=64))
-    with pytest.raises(PlacementError, match=r"layers of GPT2Block are Conv1D, which is not supported; only torch\.nn"):
-        placed(model, "1")
+@pytest.mark.parametrize(
+    ("modules", "names"),
+    [
+        ("attention", ["attn.c_attn", "attn.c_proj"]),
+        ("mlp", ["mlp.c_fc", "mlp.c_proj"]),
+        ("all-linear", ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]),
+        ("c_proj", ["attn.c_proj", "mlp.c_proj"]),
+        ("mlp.c_proj", ["mlp.c_proj"]),
+    ],
+)
+def test_gpt2s_modules_are_taken_by_name_or_group(modules, names):
+    placement = placed(gpt2(), "1", modules)
+    assert [site.path.removeprefix("transformer.h.1.") for site in placement.sites] == names
+
+
+def test_gpt2s_sites_have_the_sizes_of_what_goes_in_and_out():
+    sizes = {site.path.rsplit(".", 1)[-1]: (site.num_in, site.num_out) for site in placed(gpt2(), "1").sites[::2]}
+    assert sizes == {"c_attn": (32, 96), "c_fc": (32, 128)}
+
+
+def test_an_adapter_adds_to_gpt2s_modules():
+    model = gpt2()
+    adapter = awake(placed(model, "1", "c_fc"))
+    module = model.transformer.h[1].mlp.c_fc
+    x_BTD = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(1))
+    plain = module(x_BTD)
+    with attached(model, adapter), torch.no_grad():
+        assert close(module(x_BTD), plain + x_BTD @ adapter.lora_A[0].T @ adapter.lora_B[0].T)

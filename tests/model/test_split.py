@@ -12,6 +12,7 @@ from byheart.errors import ModelError
 from byheart.memory.records import Memory
 from byheart.model import split as split_module
 from byheart.model.adapter import attached
+from byheart.model.shared_prompt import Rows
 from byheart.model.split import SplitModel, UncutModelWarning, split
 from byheart.pipeline import learn
 from models_for_tests import (
@@ -93,7 +94,7 @@ def test_parts_give_the_whole_models_logits(model, cut):
     parts = SplitModel(model, cut)
     with torch.no_grad():
         expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits
-        logits_AV = parts.head(parts.suffix(parts.prefix(tokens_BT)).flatten(0, 1))
+        logits_AV = parts.head(parts.suffix(parts.prefix(tokens_BT)))
     assert close(logits_AV, expected_BTV.flatten(0, 1))
 
 
@@ -103,7 +104,7 @@ def test_an_adapters_gradients_through_the_cut_equal_the_uncut_ones(model):
     towards_AV = torch.randn(3 * 21, 97, generator=torch.Generator().manual_seed(5))
     parts = SplitModel(model, cut=2)
     with attached(model, adapter):
-        (parts.head(parts.suffix(parts.prefix(tokens_BT)).flatten(0, 1)) * towards_AV).sum().backward()
+        (parts.head(parts.suffix(parts.prefix(tokens_BT))) * towards_AV).sum().backward()
     oracle = whole_model.with_lora(model, adapter)
     (oracle(input_ids=tokens_BT, use_cache=False).logits.flatten(0, 1) * towards_AV).sum().backward()
     got = [parameter.grad for parameter in adapter.parameters()]
@@ -124,7 +125,7 @@ def test_model_and_config_are_as_found_afterwards(model):
     config = copy.deepcopy(model.config.to_dict())
     parts = split(model, 2)
     with torch.no_grad():
-        parts.head(parts.suffix(parts.prefix(random_tokens(2, 9))).flatten(0, 1))
+        parts.head(parts.suffix(parts.prefix(random_tokens(2, 9))))
     assert list(decoder.layers) == layers
     assert [name for name, _ in model.named_modules()] == modules
     assert model.config.to_dict() == config
@@ -137,7 +138,7 @@ def test_model_and_config_are_as_found_after_an_exception_inside(part):
     layers, config = list(model.model.layers), copy.deepcopy(model.config.to_dict())
     parts = SplitModel(model, 2)
     wrong_shape = torch.zeros(1, 3, 7) if part == "suffix" else torch.zeros(2, 7)
-    given = torch.full((1, 3), 10**6) if part == "prefix" else wrong_shape
+    given = torch.full((1, 3), 10**6) if part == "prefix" else Rows(wrong_shape) if part == "suffix" else wrong_shape
     with pytest.raises((RuntimeError, IndexError)):
         getattr(parts, part)(given)
     assert list(model.model.layers) == layers
@@ -161,21 +162,21 @@ def test_each_part_runs_its_own_layers_only():
     model = small("llama")
     parts = SplitModel(model, 3)
     tokens_BT = random_tokens(1, 5)
-    hidden_BTD = parts.prefix(tokens_BT)
+    hidden = parts.prefix(tokens_BT)
     assert layers_run(model, lambda: parts.prefix(tokens_BT)) == [0, 1, 2]
-    assert layers_run(model, lambda: parts.suffix(hidden_BTD)) == [3]
-    assert layers_run(model, lambda: parts.head(hidden_BTD[0])) == []
+    assert layers_run(model, lambda: parts.suffix(hidden)) == [3]
+    assert layers_run(model, lambda: parts.head(hidden.own[0])) == []
 
 
 def test_the_prefix_carries_no_gradient():
     model = small("llama").requires_grad_(True)
-    assert not SplitModel(model, 2).prefix(random_tokens(1, 5)).requires_grad
+    assert not SplitModel(model, 2).prefix(random_tokens(1, 5)).own.requires_grad
 
 
 def test_every_family_passes_the_check_on_loading(model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert split(model, 1).cut == 1
+        assert split(model, 1) == SplitModel(model, 1, shares_prompt=True, skips_unread=True, picks_words=True)
 
 
 @pytest.mark.parametrize("name", UNCUTTABLE)
@@ -197,7 +198,7 @@ def test_a_model_that_cannot_be_cut_has_the_whole_models_logits_all_the_same():
     parts = SplitModel(model, None)
     with torch.no_grad():
         expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits
-        logits_AV = parts.head(parts.suffix(parts.prefix(tokens_BT)).flatten(0, 1))
+        logits_AV = parts.head(parts.suffix(parts.prefix(tokens_BT)))
     assert close(logits_AV, expected_BTV.flatten(0, 1))
 
 

@@ -159,7 +159,7 @@ class Bundle:
 
     def summary(self, directory: str | Path | None = None) -> dict[str, Any]:
         """The run in numbers, as ``byheart learn --json`` prints it."""
-        return {**self.manifest.summary, "bundle": str(directory) if directory is not None else None}
+        return {**self.manifest.summary.model_dump(), "bundle": str(directory) if directory is not None else None}
 
 
 class Claim(enum.Enum):

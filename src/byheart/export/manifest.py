@@ -10,6 +10,7 @@ byheart.json                                     the manifest, written last: wit
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -61,7 +62,11 @@ class _Base(_Plain):
     attention: str
 
 
-class _Summary(_Plain):
+class Summary(_Plain):
+    """A run in numbers: what ``byheart learn --json`` prints, but for ``bundle``."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
     num_records: int
     num_answer_tokens: int
     exact_match: float
@@ -76,7 +81,9 @@ class _Summary(_Plain):
     bits_per_parameter: float
     epochs: int
     train_seconds: float
+    """Of training steps, over all starts of the run."""
     total_seconds: float
+    """Of everything, over all starts; what a killed one did after its last checkpoint is not counted."""
     model: str
 
 
@@ -109,10 +116,12 @@ class Manifest(BaseModel):
     """Hash of the chat template and its settings."""
     prompt_fingerprint: str
     """Hash of every record's exact prompt ids."""
-    summary: Annotated[dict[str, Any], AfterValidator(_of(_Summary))]
-    """What ``byheart learn --json`` prints, but for ``bundle``."""
+    summary: Summary
+    """The run in numbers."""
     stop_reason: str
     """certified, budget or plateau."""
+    weights_epoch: PositiveInt
+    """The epoch that the weights are of; before the last where an earlier one was better."""
     rank_reason: str
     """Why the adapter has its rank."""
     nll_before_nats: float
@@ -122,7 +131,7 @@ class Manifest(BaseModel):
     files: dict[str, str]
     """sha256 of the bundle's other files."""
 
-    @property
+    @cached_property
     def run_config(self) -> RunConfig:
         """The settings, typed.
 

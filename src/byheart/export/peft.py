@@ -17,7 +17,7 @@ from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError
 from byheart.export.manifest import BYPASS_FILE, WEIGHTS_FILE
 from byheart.model.adapter import Adapter
-from byheart.model.peft_config import CONFIG_FILE, peft_config
+from byheart.model.peft_config import CONFIG_FILE, as_told, peft_config
 from byheart.model.placement import Placement
 
 PEFT_PREFIX = "base_model.model."
@@ -46,7 +46,7 @@ def read_adapter(directory: Path, placement: Placement, device: torch.device) ->
     """The adapter in ``directory``, in fp32 on ``device``.
 
     Raises:
-        ArtifactError: the weights are missing or not safetensors.
+        ArtifactError: the weights are missing or not safetensors, or the config beside them is missing or no JSON.
         BundleError: they do not fit ``placement``.
     """
     path = directory / (BYPASS_FILE if placement.is_bypass else WEIGHTS_FILE)
@@ -54,6 +54,11 @@ def read_adapter(directory: Path, placement: Placement, device: torch.device) ->
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"cannot read the adapter's weights in {path}: {error}") from error
+    if not placement.is_bypass:
+        try:
+            placement = as_told(placement, (directory / CONFIG_FILE).read_bytes())
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ArtifactError(f"cannot read the adapter's config {directory / CONFIG_FILE}: {error}") from error
     adapter = Adapter(placement, device)
     adapter.load_tensors({name.removeprefix(PEFT_PREFIX): tensor for name, tensor in tensors.items()})
     return adapter.eval()

@@ -2,7 +2,7 @@
 
 The default model comes inside a Python package as one quantised GGUF file. It is dequantised once, to fp32 safetensors
 in the user's cache; its completion marker is written last, so that an interrupted conversion is never taken for a
-model.
+model. Conversions go one at a time, so that what one finds half done is a dead one's, and is removed.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError, ModelError, unknown
 from byheart.fingerprint import file_sha256
-from byheart.model.config import DEFAULT_MODEL
+from byheart.model.config import DEFAULT_MODEL, ModelConfig
 
 MARKER = "byheart-model.json"
 MARKER_KIND = "converted model"
@@ -87,6 +88,31 @@ def locate(name: str, announce: Callable[[str], None] = lambda _: None) -> Sourc
     )
 
 
+def load_tokenizer(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) -> Any:
+    """The tokenizer of the model that ``config`` names, without its weights: transformers' own.
+
+    Args:
+        config: which model.
+        announce: told in a sentence when something takes long.
+
+    Raises:
+        ModelError: not found, or none that transformers can load; with its own reason.
+    """
+    from transformers import AutoTokenizer
+
+    from byheart.model.quiet import quiet_transformers
+
+    source = locate(config.name, announce)
+    try:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(
+                source.location, revision=config.revision, trust_remote_code=config.trust_remote_code
+            )
+    except Exception as error:  # damaged files come out of transformers as whatever its parsers stumble over
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelError(f"cannot load the tokenizer of {config.name!r} from {source.location}: {reason}") from error
+
+
 def _packaged_gguf(entry: CatalogEntry) -> Path | None:
     # find_spec looks without importing: the package itself would import a chat program that is not needed here.
     spec = importlib.util.find_spec(entry.package)
@@ -104,21 +130,56 @@ def cache_directory() -> Path:
 def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
     digest = file_sha256(gguf)
     directory = cache_directory() / "models" / f"{name}-{digest[:16]}-v{CONVERTER_VERSION}"
-    if (directory / MARKER).is_file():
-        read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
-        return directory
-    announce(f"converting {gguf.name} to {directory} (once, about half a minute)")
+    if not (directory / MARKER).is_file():
+        announce(f"converting {gguf.name} to {directory} (once, about half a minute)")
+        with _alone(directory.parent) as is_alone:
+            if is_alone:
+                _remove_left_over(directory.parent, name)
+            if not (directory / MARKER).is_file():  # nobody made it while we waited
+                _convert(gguf, directory, {"name": name, "gguf_sha256": digest, "converter_version": CONVERTER_VERSION})
+    read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
+    return directory
+
+
+@contextlib.contextmanager
+def _alone(models: Path) -> Generator[bool]:
+    """Waits for other processes' conversions, and keeps them waiting for the length of a block.
+
+    The system frees the lock when its holder dies, however that is. Yields False where a system has no such lock.
+    """
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(models, error) from error
+    path = models / ".lock"
+    # Without filelock's way out where a system has no locks: a file that stands for one would outlive its process.
+    lock = FileLock(path, fallback_to_soft=False)
+    with contextlib.suppress(OSError):
+        lock.acquire()
+    try:
+        yield lock.is_locked
+    finally:
+        if lock.is_locked:
+            # Removed while it is held: whoever opened it meanwhile finds it gone, and makes a new one.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            lock.release()
+
+
+def _remove_left_over(models: Path, name: str) -> None:
+    """Removes what conversions that were killed left half done, some hundred megabytes each."""
+    for path in models.glob(f".{name}-*-v*.*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _convert(gguf: Path, directory: Path, origin: dict[str, Any]) -> None:
+    """Makes ``directory``, whole or not at all."""
+    try:
         working = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     except OSError as error:
-        raise ArtifactError(
-            f"cannot write the converted model under {directory.parent}: {error.strerror}; "
-            "set BYHEART_CACHE to a directory you can write"
-        ) from error
+        raise _not_writable(directory.parent, error) from error
     try:
         _write_dequantised(gguf, working)
-        origin = {"name": name, "gguf_sha256": digest, "converter_version": CONVERTER_VERSION}
         write_json(working / MARKER, MARKER_KIND, SCHEMA_VERSION, origin)
         if directory.exists() and not (directory / MARKER).is_file():  # left by a conversion that did not end
             shutil.rmtree(directory)
@@ -127,8 +188,13 @@ def _converted(name: str, gguf: Path, announce: Callable[[str], None]) -> Path:
             working.rename(directory)
     finally:
         shutil.rmtree(working, ignore_errors=True)
-    read_json(directory / MARKER, MARKER_KIND, SCHEMA_VERSION)
-    return directory
+
+
+def _not_writable(models: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(
+        f"cannot write the converted model under {models}: {error.strerror}; "
+        "set BYHEART_CACHE to a directory you can write"
+    )
 
 
 def converted_from(directory: Path) -> dict[str, Any] | None:

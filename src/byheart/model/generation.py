@@ -37,7 +37,7 @@ def generate_greedily(
     plain = GenerationConfig(
         do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_id, pad_token_id=pad_id, use_cache=True
     )
-    with _without_own_defaults(model), quiet_transformers():
+    with _without_own_defaults(model), _contiguous_at_the_head(model), quiet_transformers():
         output_BT = model.generate(tokens_BT, attention_mask=attention_mask_BT, generation_config=plain)
     return output_BT[:, tokens_BT.shape[1] :].tolist()
 
@@ -53,3 +53,19 @@ def _without_own_defaults(model: Any) -> Generator[None]:
         yield
     finally:
         model.generation_config = own
+
+
+@contextlib.contextmanager
+def _contiguous_at_the_head(model: Any) -> Generator[None]:
+    """Hands the output embedding its input in one piece. `generate` takes the last position of each prompt as a view,
+    for which PyTorch multiplies row by row on a CPU, with a copy of the whole embedding for each.
+    """
+
+    def in_one_piece(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0].contiguous(), *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(in_one_piece)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -5,34 +5,32 @@ A layer spec is a comma-separated union of an index (``24``, or ``-1`` for the l
 a fraction of the depth (``0.67``, or ``0.5-1.0`` as a range), ``top:N`` (the last N) and ``all``. A module spec is a
 comma-separated union of names
 (``down_proj``), ``mlp``, ``attention`` and ``all-linear``; or ``mlp-bypass`` alone, the paper's bypass around the whole
-MLP block.
+MLP block. What of a layer these can mean is the subject of `sites`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
-from byheart.errors import PlacementError, unknown
+from byheart.errors import PlacementError
 from byheart.model.base import decoder_layers
 from byheart.model.config import PlacementConfig
-
-BYPASS = "mlp-bypass"
-GROUPS = {"mlp": ("mlp", "feed_forward", "ffn"), "attention": ("attn", "attention")}
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One linear module (or, for the bypass, one MLP block) that the adapter adds to: ``num_in`` and ``num_out``
-    features.
-    """
-
-    path: str
-    num_in: int
-    num_out: int
+from byheart.model.sites import (
+    BYPASS,
+    PartialPlacementWarning,
+    Site,
+    bypass_site,
+    is_conv1d,
+    linear_sites,
+    misread_by_peft,
+    told,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,9 @@ class Placement:
         lora_alpha: the adapter's output is scaled by lora_alpha / lora_rank.
         lora_dropout: on the adapter's input while learning.
         is_bypass: the sites are MLP blocks with a bypass around them, which other engines cannot load.
+        names_suffice: the last parts of the sites' paths, with the layers, mean the sites and no other module.
+        fan_in_fan_out: all sites hold their weights in × out. This and the one before are no part of what a placement
+            is, only of how PEFT is told of it; the adapter's config keeps them.
     """
 
     layers: tuple[int, ...]
@@ -54,6 +55,8 @@ class Placement:
     lora_alpha: float
     lora_dropout: float = 0.0
     is_bypass: bool = False
+    names_suffice: bool = field(default=False, compare=False)
+    fan_in_fan_out: bool = field(default=False, compare=False)
 
     @property
     def num_parameters(self) -> int:
@@ -67,12 +70,13 @@ class Placement:
 
     @property
     def module_names(self) -> tuple[str, ...]:
-        """Last parts of the sites' paths, distinct, sorted: PEFT's ``target_modules``."""
-        return tuple(sorted({site.path.rsplit(".", 1)[-1] for site in self.sites}))
+        """Last parts of the sites' paths, distinct, sorted."""
+        return _names(self.sites)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name not in ("names_suffice", "fan_in_fan_out")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Placement:
@@ -82,7 +86,7 @@ class Placement:
 
 
 def resolve(config: PlacementConfig, model: nn.Module, lora_rank: int) -> Placement:
-    """The exact modules that ``config`` means in ``model``.
+    """The exact modules that ``config`` means in ``model``; warns of weights that it means but that cannot be adapted.
 
     Raises:
         PlacementError: a layer outside the model, or a module name that matches nothing; listing what there is.
@@ -92,12 +96,48 @@ def resolve(config: PlacementConfig, model: nn.Module, lora_rank: int) -> Placem
     layers = parse_layers(config.layers, len(blocks))
     prefix = next(name for name, module in model.named_modules() if module is blocks)
     bypass = config.modules.strip() == BYPASS
+    misread = frozenset[str]() if bypass else misread_by_peft(model)
     sites: list[Site] = []
+    left_out: dict[str, str] = {}
     for layer in layers:
-        found = _bypass_sites(blocks[layer], model) if bypass else _linear_sites(blocks[layer], config.modules)
-        sites.extend(Site(f"{prefix}.{layer}.{site.path}", site.num_in, site.num_out) for site in found)
+        if bypass:
+            found = [bypass_site(blocks[layer], model.config.hidden_size)]  # type: ignore[union-attr, arg-type]
+        else:
+            found, beside = linear_sites(blocks[layer], config.modules, misread)
+            left_out |= beside
+        sites += (replace(site, path=f"{prefix}.{layer}.{site.path}") for site in found)
+    if left_out:
+        message = f"modules {config.modules!r} of {type(model).__name__}: not adapted: {told(left_out)}"
+        warnings.warn(message, PartialPlacementWarning, stacklevel=1)  # one place, so that a run tells it once
     lora_alpha = config.lora_alpha if config.lora_alpha is not None else float(lora_rank)
-    return Placement(layers, tuple(sites), lora_rank, lora_alpha, config.lora_dropout, bypass)
+    return Placement(
+        layers,
+        tuple(sites),
+        lora_rank,
+        lora_alpha,
+        config.lora_dropout,
+        is_bypass=bypass,
+        names_suffice=names_suffice(sites, layers, [path for path, _ in model.named_modules()]),
+        fan_in_fan_out=all(is_conv1d(model.get_submodule(site.path)) for site in sites),
+    )
+
+
+def names_suffice(sites: Sequence[Site], layers: Sequence[int], paths: Sequence[str]) -> bool:
+    """Whether the last parts of the sites' paths, with ``layers``, mean the sites alone among the model's ``paths``.
+
+    Who reads an adapter's config takes the layer from a number in the path: PEFT 0.21 from the first, 0.19 from
+    the last, and only from the third part on. So all numbers of a path must say the same.
+    """
+    names, wanted = set(_names(sites)), {site.path for site in sites}
+    for path in paths:
+        *parents, name = path.split(".")
+        if name in names and {int(part) in layers for part in parents[2:] if part.isdigit()} != {path in wanted}:
+            return False
+    return True
+
+
+def _names(sites: Sequence[Site]) -> tuple[str, ...]:
+    return tuple(sorted({site.path.rsplit(".", 1)[-1] for site in sites}))
 
 
 def parse_layers(spec: str, num_layers: int) -> tuple[int, ...]:
@@ -144,44 +184,3 @@ def _layer(text: str, num_layers: int, part: str) -> int:
     if not -num_layers <= index < num_layers:
         raise PlacementError(f"layers {part!r}: the model has layers 0 to {num_layers - 1}")
     return index % num_layers
-
-
-def _linear_sites(block: nn.Module, spec: str) -> list[Site]:
-    linears = {path: module for path, module in block.named_modules() if isinstance(module, nn.Linear)}
-    if not linears and any(type(module).__name__ == "Conv1D" for module in block.modules()):
-        raise PlacementError(
-            f"the layers of {type(block).__name__} are Conv1D, which is not supported; only torch.nn.Linear is"
-        )
-    if not linears:
-        raise PlacementError(f"{type(block).__name__} has no torch.nn.Linear to adapt")
-    chosen: set[str] = set()
-    for name in (name.strip() for name in spec.split(",")):
-        matching = {path for path in linears if _matches(path, name)}
-        if name == BYPASS:
-            raise PlacementError(f"modules {spec!r}: {BYPASS} stands alone; give it without other modules")
-        if not matching:
-            groups = [group for group in GROUPS if any(_matches(path, group) for path in linears)]
-            names = ["all-linear", *groups, *sorted({path.rsplit(".", 1)[-1] for path in linears})]
-            raise PlacementError(f"{unknown('module', name, names)}; or {BYPASS} alone")
-        chosen |= matching
-    return [Site(path, linear.in_features, linear.out_features) for path, linear in linears.items() if path in chosen]
-
-
-def _matches(path: str, name: str) -> bool:
-    if name == "all-linear":
-        return True
-    if name in GROUPS:
-        parents = path.split(".")[:-1]
-        return any(stem in parent for parent in parents for stem in GROUPS[name])
-    return path == name or path.endswith(f".{name}")
-
-
-def _bypass_sites(block: nn.Module, model: nn.Module) -> list[Site]:
-    hidden: int = model.config.hidden_size  # type: ignore[union-attr, assignment]
-    for name, _ in block.named_children():
-        if name in GROUPS["mlp"]:
-            return [Site(name, hidden, hidden)]
-    raise PlacementError(
-        f"modules {BYPASS!r}: {type(block).__name__} has no MLP block among "
-        f"{', '.join(name for name, _ in block.named_children())}"
-    )

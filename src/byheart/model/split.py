@@ -1,16 +1,17 @@
 """The model cut at its lowest adapted layer, with nothing of its own forward rewritten.
 
-    prefix: tokens_BT → hidden_BTD       what the adapter never touches: computed once
-    suffix: hidden_BTD → final_BTD       the adapted layers, up to the input of the output head
-    head:   final_AD → logits_AV         at the positions that predict an answer token, and only there
+    prefix: tokens → hidden       what the adapter never touches: computed once
+    suffix: hidden → final_AD     the adapted layers, up to the input of the output head
+    head:   final_AD → logits_AV  at the positions that predict an answer token, and only there
 
 All three run the model's own forward, so that masks, rotary embeddings, norms and logit scaling stay the model's. The
 prefix stops at the door of the first adapted layer; the suffix gets the hidden states as ``inputs_embeds`` with the
-list of layers shortened; the head runs the model
-without layers on one token and exchanges what reaches the output embedding. Whether that gives the model's own logits
-is checked for each model that is loaded; where it does not, the model runs uncut.
+list of layers shortened; the head runs the model without layers on one token and exchanges what reaches the output
+embedding. Three savings come on top: what all rows share runs once (`shared_prompt`), the last layer's MLP and norm run
+only where logits are read, and the head can be asked for some words of the vocabulary. Whether each part and each
+saving gives the model's own logits is checked for each model that is loaded; what does not is left out.
 
-Tensor names: B records, T positions, A packed answer tokens, D hidden, V vocabulary.
+Tensor names: B records, T positions, A packed answer tokens, D hidden, V vocabulary, K chosen words.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from byheart.errors import ModelError
 from byheart.model.base import decoder_layers
+from byheart.model.reading import read_only_at
+from byheart.model.shared_prompt import Rows, attending
 
 NOISE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 """Largest difference of logits, as a share of the largest logit, that counts as the dtype's own rounding."""
@@ -33,6 +37,7 @@ NOISE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
 _WINDOW = 8
 _LENGTH = 32
+_SHARED = 10
 
 
 class UncutModelWarning(UserWarning):
@@ -54,19 +59,29 @@ class SplitModel:
         model: transformers' model, whole.
         cut: index of the first layer of the suffix; None: uncut, the prefix hands the tokens on and the suffix is the
             whole decoder.
+        shares_prompt: whether rows may have a shared part.
+        skips_unread: whether the last layer works only where its result is read.
+        picks_words: whether the head can give the logits of some words alone.
     """
 
     model: Any
     cut: int | None
+    shares_prompt: bool = False
+    skips_unread: bool = False
+    picks_words: bool = False
 
-    def prefix(self, tokens_BT: Tensor) -> Tensor:
+    def prefix(self, tokens: Tensor | Rows) -> Rows:
         """Hidden states at the input of layer ``cut``; no gradient.
 
+        Args:
+            tokens: ids, [B, T] int64, or rows of them with a shared part.
+
         Returns:
-            hidden_BTD: in the model's dtype; uncut: the token ids themselves, [B, T, 1] int64.
+            hidden: [B, T, D] (and [L, D]) in the model's dtype; uncut: the ids themselves, [B, T, 1] int64.
         """
+        rows = tokens if isinstance(tokens, Rows) else Rows(tokens)
         if self.cut is None:
-            return tokens_BT.unsqueeze(-1)
+            return Rows(rows.own.unsqueeze(-1), None if rows.shared is None else rows.shared.unsqueeze(-1))
         decoder, list_name = decoder_layers(self.model)
 
         def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -75,62 +90,107 @@ class SplitModel:
         handle = getattr(decoder, list_name)[self.cut].register_forward_pre_hook(stop, with_kwargs=True)
         try:
             with torch.no_grad():
-                decoder(input_ids=tokens_BT, use_cache=False)
+                _run(self.model, decoder, "input_ids", rows)
         except _AtTheDoor as door:
-            return door.hidden_BTD
+            return Rows(door.hidden_BTD) if rows.shared is None else rows.layout.rows(door.hidden_BTD)
         finally:
             handle.remove()
         raise ModelError(f"{type(self.model).__name__} never reached its layer {self.cut}")
 
-    def suffix(self, hidden_BTD: Tensor) -> Tensor:
-        """Final hidden states, normed: what the output head takes."""
-        decoder, _ = decoder_layers(self.model)
-        if self.cut is None:
-            return decoder(input_ids=hidden_BTD.squeeze(-1), use_cache=False).last_hidden_state
-        with _only_layers(self.model, slice(self.cut, None)):
-            return decoder(inputs_embeds=hidden_BTD, use_cache=False).last_hidden_state
+    def suffix(self, hidden: Rows, reading_BT: Tensor | None = None) -> Tensor:
+        """Final hidden states, normed: what the output head takes.
 
-    def head(self, final_AD: Tensor) -> Tensor:
-        """Logits, in the model's dtype, of packed final hidden states."""
+        Args:
+            hidden: as `prefix` gives them.
+            reading_BT: the rows' own positions to be read, bool; None for all.
 
-        def exchange(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
-            return (final_AD.unsqueeze(0),)
+        Returns:
+            final_AD: at the positions read, packed by row, then by position.
+        """
+        decoder, list_name = decoder_layers(self.model)
+        if reading_BT is None:
+            reading_BT = torch.ones(hidden.own.shape[:2], dtype=torch.bool, device=hidden.own.device)
+        read_A = reading_BT.flatten().nonzero()[:, 0] + hidden.layout.num_shared
+        layer = getattr(decoder, list_name)[-1]
+        with read_only_at(layer, read_A) if self.skips_unread else contextlib.nullcontext():
+            if self.cut is None:
+                ids = Rows(hidden.own.squeeze(-1), None if hidden.shared is None else hidden.shared.squeeze(-1))
+                final = _run(self.model, decoder, "input_ids", ids)
+            else:
+                with _only_layers(self.model, slice(self.cut, None)):
+                    final = _run(self.model, decoder, "inputs_embeds", hidden)
+        return final[0] if self.skips_unread else final.flatten(0, 1).index_select(0, read_A)
+
+    def head(self, final_AD: Tensor, word_K: Tensor | None = None) -> Tensor:
+        """Logits, in the model's dtype, of packed final hidden states.
+
+        Args:
+            final_AD: as `suffix` gives them.
+            word_K: ids of the words whose logits are wanted, int64; None for all.
+
+        Returns:
+            logits_AV, or logits_AK.
+        """
+        embedding = self.model.get_output_embeddings()
+        bias = getattr(embedding, "bias", None)
+
+        def exchanged(hidden: Tensor) -> Tensor:
+            if word_K is None:
+                return own(final_AD.unsqueeze(0))
+            return F.linear(final_AD.unsqueeze(0), embedding.weight[word_K], None if bias is None else bias[word_K])
 
         layers = contextlib.nullcontext() if self.cut is None else _only_layers(self.model, slice(0, 0))
-        handle = self.model.get_output_embeddings().register_forward_pre_hook(exchange)
+        own = embedding.forward
+        embedding.forward = exchanged
         try:
             with layers:
                 token = torch.zeros(1, 1, dtype=torch.int64, device=final_AD.device)
                 return self.model(input_ids=token, use_cache=False).logits[0]
         finally:
-            handle.remove()
+            del embedding.forward
+
+
+def _run(model: Any, decoder: Any, argument: str, rows: Rows) -> Tensor:
+    """The decoder's last hidden states, by its own forward."""
+    if rows.shared is None:
+        return decoder(**{argument: rows.own}, use_cache=False).last_hidden_state
+    with attending(model, rows.layout) as no_mask:
+        return decoder(
+            **{argument: rows.one_row()},
+            position_ids=rows.layout.positions(rows.own.device),
+            attention_mask=no_mask,
+            use_cache=False,
+        ).last_hidden_state
 
 
 def split(model: Any, cut: int) -> SplitModel:
-    """``model`` cut below layer ``cut``, checked against the whole model; uncut, with a warning, where the check fails.
+    """``model`` cut below layer ``cut``, with every saving that gives the whole model's logits; uncut, with a warning,
+    where the cut does not.
 
     Raises:
         ModelError: not even the uncut parts give the model's logits.
     """
-    trial = SplitModel(model, cut)
-    if _equals_whole(trial):
-        return trial
-    uncut = SplitModel(model, None)
-    if not _equals_whole(uncut):
+    everything = SplitModel(model, cut, shares_prompt=True, skips_unread=True, picks_words=True)
+    if _equals_whole(everything):
+        return everything
+    parts = next((trial for trial in (SplitModel(model, cut), SplitModel(model, None)) if _equals_whole(trial)), None)
+    if parts is None:
         raise ModelError(
             f"{type(model).__name__} cannot be learnt with: its logits are not "
             "its output embedding of its last hidden state"
         )
-    if cut == 0:  # nothing lies below it, so nothing is lost
-        return uncut
-    num_layers = model.config.num_hidden_layers
-    warnings.warn(
-        f"{type(model).__name__} cannot be cut at layer {cut}: all its {num_layers} layers run in every step "
-        f"instead of {num_layers - cut}, about {num_layers / (num_layers - cut):.0f} times the work",
-        UncutModelWarning,
-        stacklevel=2,
-    )
-    return uncut
+    for saving in ("shares_prompt", "skips_unread", "picks_words"):
+        trial = replace(parts, **{saving: True})
+        parts = trial if _equals_whole(trial) else parts
+    if parts.cut is None and cut > 0:  # below layer 0 lies nothing that could be saved
+        num_layers = model.config.num_hidden_layers
+        warnings.warn(
+            f"{type(model).__name__} cannot be cut at layer {cut}: all its {num_layers} layers run in every step "
+            f"instead of {num_layers - cut}, about {num_layers / (num_layers - cut):.0f} times the work",
+            UncutModelWarning,
+            stacklevel=2,
+        )
+    return parts
 
 
 @torch.no_grad()
@@ -139,33 +199,47 @@ def _equals_whole(trial: SplitModel) -> bool:
     length = min(_LENGTH, getattr(config, "max_position_embeddings", None) or _LENGTH)
     generator = torch.Generator().manual_seed(0)
     tokens_BT = torch.randint(config.vocab_size, (2, length), generator=generator).to(model.device)
+    num_shared = min(_SHARED, length // 2) if trial.shares_prompt else 0
+    tokens_BT[:, :num_shared] = tokens_BT[0, :num_shared].clone()
+    tokens = Rows(tokens_BT[:, num_shared:], tokens_BT[0, :num_shared] if num_shared else None)
+    reading_BT = torch.rand(tokens.own.shape, generator=generator).to(model.device) < 0.5
+    word_K = torch.randperm(config.vocab_size, generator=generator)[: config.vocab_size // 2].to(model.device)
     with _small_window(model):
         expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits.float()
+        expected_AV = expected_BTV[:, num_shared:][reading_BT]
         try:
-            logits_AV = trial.head(trial.suffix(trial.prefix(tokens_BT)).flatten(0, 1)).float()
+            final_AD = trial.suffix(trial.prefix(tokens), reading_BT)
+            logits = trial.head(final_AD, word_K if trial.picks_words else None).float()
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError):
             return False
-    difference = (logits_AV - expected_BTV.flatten(0, 1)).abs().max()
-    return bool(difference <= NOISE[model.dtype] * expected_BTV.abs().max())
+    expected = expected_AV[:, word_K] if trial.picks_words else expected_AV
+    return logits.shape == expected.shape and bool(
+        (logits - expected).abs().max() <= NOISE[model.dtype] * expected_BTV.abs().max()
+    )
 
 
 @contextlib.contextmanager
 def _small_window(model: Any) -> Iterator[None]:
     """``model`` with a sliding window or chunk shorter than the check's tokens, so that a mask of the wrong kind of
-    layer shows; as it was afterwards. transformers reads both from the config whenever it makes a mask.
+    layer shows; as it was afterwards. transformers reads both from the config whenever it makes a mask, and hands some
+    models' attention what its modules kept.
     """
     decoder, _ = decoder_layers(model)
     config: Any = decoder.config
-    own = {name: getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")}
+    holders: list[Any] = [config, *decoder.modules()]
+    own = [
+        (holder, name, length)
+        for holder in holders
+        for name in ("sliding_window", "attention_chunk_size")
+        if isinstance(length := getattr(holder, name, None), int) and length
+    ]
     try:
-        for name, length in own.items():
-            if length:
-                setattr(config, name, min(length, _WINDOW))
+        for holder, name, length in own:
+            setattr(holder, name, min(length, _WINDOW))
         yield
     finally:
-        for name, length in own.items():
-            if length:
-                setattr(config, name, length)
+        for holder, name, length in own:
+            setattr(holder, name, length)
 
 
 @contextlib.contextmanager
