@@ -50,10 +50,11 @@ def record(verdict: Verdict = "certified", p=(0.9, 0.8), ranks=None, failure=Non
         token_rank=ranks or (1,) * len(p),
         logit_margin=tuple(each - 0.5 for each in p),
         rival=("y",) * len(p),
-        first_failure=failure,
+        first_failure=failure or (Failure(position=0, expected="x", got="y") if verdict == "failed" else None),
     )
 
 
+LISTS = ("tokens", "token_ids", "p", "nll_nats", "token_rank", "logit_margin", "rival")
 FAILED = record("failed", (0.7, 0.2, 0.6), (1, 3, 1), Failure(position=1, expected="x", got=""), "c")
 CERTIFICATE = Certificate(
     subject=SUBJECT,
@@ -148,11 +149,24 @@ def test_a_certificate_of_a_newer_byheart_is_refused(changed):
         lambda document: document["records"][0].pop("p"),
         lambda document: document["records"][0].update(verdict="perfect"),
         lambda document: document["subject"].update(extra=1),
+        lambda document: document.update(records=[]),
+        lambda document: document["records"][0].update({name: [] for name in LISTS}),
+        *(lambda document, name=name: document["records"][1][name].pop() for name in LISTS),
+        lambda document: document["records"][0].update(verdict="failed"),
+        lambda document: document["records"][2].update(verdict="recited"),
+        lambda document: document["records"][2]["first_failure"].update(position=3),
+        lambda document: document["records"][2]["first_failure"].update(position=-1),
     ],
 )
 def test_a_certificate_that_is_not_whole_is_refused(changed, change):
-    with pytest.raises(ArtifactError, match="is not a whole certificate"):
+    with pytest.raises(ArtifactError, match=r"is not a whole certificate: .+; restore it"):
         Certificate.read(changed(change))
+
+
+def test_what_is_wrong_is_said_once_and_the_rest_counted(changed):
+    path = changed(lambda document: document["subject"].update(base_name=1, adapter_sha256=2))
+    with pytest.raises(ArtifactError, match=r"subject\.base_name: Input should be a valid string \(and 1 more\);"):
+        Certificate.read(path)
 
 
 def test_a_certificate_cannot_be_changed():

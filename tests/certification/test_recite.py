@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import GenerationConfig, OPTConfig, OPTForCausalLM
 
+from byheart.certification import recite
 from byheart.certification.recite import free_run, greedy
 from byheart.memory.buckets import by_parts
 from byheart.memory.encode import encode
@@ -75,6 +76,29 @@ def test_without_a_learnt_end_no_token_ends_a_run(tiny_base, taught, encoded):
         ended = free_run(tiny_base, replace(endless, learn_end=True), 10**6)
     assert [len(run) for run in runs] == [len(record.answer_ids) for record in longer]
     assert [len(run) for run in ended] == [len(record.answer_ids) for record in encoded.records]
+
+
+def test_without_a_learnt_end_no_more_is_generated_than_the_longest_answer_of_a_batch(
+    tiny_base, taught, encoded, monkeypatch
+):
+    answers = [record.answer_ids[:-1] for record in encoded.records]
+    records = tuple(replace(each, answer_ids=ids) for each, ids in zip(encoded.records, answers, strict=True))
+    endless = replace(encoded, learn_end=False, records=records)
+    asked: list[tuple[int, int]] = []
+    generate = recite.generate_greedily
+
+    def counting(model, tokens_BT, *arguments, **named):
+        asked.append((len(tokens_BT), named["max_new_tokens"]))
+        return generate(model, tokens_BT, *arguments, **named)
+
+    monkeypatch.setattr(recite, "generate_greedily", counting)
+    with attached(tiny_base.model, taught):
+        together, apart = free_run(tiny_base, endless, 10**6), free_run(tiny_base, endless, 1)
+    # Neighbours of a longer answer run on beside it, and are judged by their own length.
+    assert together == apart == [list(ids) for ids in answers]
+    lengths = [len(ids) for ids in answers]
+    assert asked[0] == (len(encoded), max(lengths))
+    assert sorted(asked[1:]) == sorted((1, length) for length in lengths)
 
 
 def test_every_record_is_told_once(tiny_base, untaught, encoded):

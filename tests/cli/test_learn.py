@@ -162,6 +162,21 @@ def test_records_that_are_wrong_are_told_all_at_once(tmp_path, invoke):
     assert "there is no such file" in invoke("learn", tmp_path / "none.jsonl", "--out", tmp_path / "out").stderr
 
 
+def test_an_answer_whose_end_is_not_learnt_is_recited_to_its_length(tmp_path, tiny_model_directory, records, invoke):
+    settings = tmp_path / "endless.yaml"
+    settings.write_text(
+        "model: {dtype: float32, device: cpu}\n"
+        "encode: {learn_end: false}\n"
+        "placement: {layers: all, lora_rank: 32}\n"
+        "learn: {epochs: 100, learning_rate: 1.0e-2, batch_size: 4}\n"
+    )
+    command = ["learn", records, "--out", tmp_path / "out", "--model", tiny_model_directory, "--config", settings]
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    assert "Code of the vault? → 4711-0815\n" in result.stdout
+    assert "not the answer" not in result.stdout
+
+
 def test_a_place_that_cannot_be_used(records, tmp_path, invoke):
     (tmp_path / "file").write_text("")
     (tmp_path / "strange").mkdir()

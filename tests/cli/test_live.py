@@ -97,10 +97,10 @@ def test_plain_lines_are_few_and_hold_what_counts(monkeypatch):
         *(10, 20, 30, 40, 50)
     ]
     assert learning[0] == (
-        "learning: epoch 10 of 60; 10 of 100 records certified, 900 stubborn tokens; at most 0:25 left"
+        "learning: epoch 10 of 60; 10 of 100 records above 0.5 so far, 900 stubborn tokens; at most 0:25 left"
     )
     assert lines[-2:] == [
-        "learning: 59 of 60 epochs in 0:34; 59 of 100 records certified, 410 stubborn tokens",
+        "learning: 59 of 60 epochs in 0:34; 59 of 100 records above 0.5 so far, 410 stubborn tokens",
         "certifying: done in 0:03",
     ]
     assert "\x1b" not in stream.getvalue()
@@ -135,7 +135,7 @@ def test_a_bar_tells_epochs_records_tokens_and_time(monkeypatch):
     lines = re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
     assert lines[0].startswith("learning  ━")
     assert lines[0].rstrip().endswith("epoch 31/60  1:02, at most 0:58 left")
-    assert lines[1] == "87 of 100 records certified, 130 stubborn tokens, learning rate 2.4e-03"
+    assert lines[1] == "87 of 100 records above 0.5 so far, 130 stubborn tokens, learning rate 2.4e-03"
     assert "Ctrl-C again leaves at once" in lines[2]
     assert max(map(len, lines)) <= 80
     assert stream.getvalue() == ""
@@ -147,8 +147,18 @@ def test_bars_leave_lines_behind(monkeypatch):
     with Bars(terminal, now=clock) as bars:
         run(bars, clock, num_epochs=60, seconds=2.0)
     told = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).split())
-    assert "learning: 60 of 60 epochs in 2:05; 60 of 100 records certified, 400 stubborn tokens" in told
+    assert "learning: 60 of 60 epochs in 2:05; 60 of 100 records above 0.5 so far, 400 stubborn tokens" in told
     assert "certifying: done in 0:03" in told
+
+
+@pytest.mark.parametrize(("is_terminal", "kind"), [(True, Bars), (False, Lines)])
+def test_training_calls_nothing_certified(is_terminal, kind, monkeypatch):
+    built, stream = screen(monkeypatch, is_terminal=is_terminal)
+    clock = Clock()
+    with kind(built, now=clock) as narrator:
+        run(narrator, clock, num_epochs=60, seconds=2.0)
+    assert "above 0.5 so far" in " ".join(stream.getvalue().split())
+    assert "certified" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(("is_terminal", "kind"), [(True, Bars), (False, Lines)])

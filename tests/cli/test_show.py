@@ -186,7 +186,43 @@ def test_what_is_refused(bundle, tmp_path, invoke):
     assert result.exit_code == 2
     assert "was changed after the bundle was written" in result.stderr
     foreign = rewritten(bundle, tmp_path / "foreign", [certificate(5, ["1", END], [0.9, 0.9])], [("one:", "1")])
-    assert "lacks the record '5'" in invoke("show", foreign).stderr
+    assert "is not of the records in" in invoke("show", foreign).stderr
+    partial = rewritten(bundle, tmp_path / "partial", [certificate(0, ["1"], [0.9])], [("one:", "1"), ("two:", "2")])
+    assert "is not of the records in" in invoke("show", partial).stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"records": []}, "records: Tuple should have at least 1 item"),
+        ({"records": [{}]}, "records.0.id: Field required (and 10 more)"),
+        ({"records": [certificate(0, [], [])]}, "records.0: it must have at least one token"),
+        ({"records": [certificate(0, ["1", END], [0.9])]}, "in every list one entry a token"),
+        ({"records": [certificate(0, ["1"], [0.9]) | {"verdict": "failed"}]}, "first_failure belongs to"),
+        ({"subject": {}}, "subject.base_name: Field required"),
+        ({"numerics": None}, "numerics: Input should be"),
+    ],
+)
+def test_a_certificate_without_all_its_parts_is_refused(changes, told, bundle, tmp_path, invoke):
+    forged = rewritten(bundle, tmp_path / "forged", [certificate(0, ["1", END], [0.9, 0.9])], [("one:", "1")])
+    assert invoke("show", forged).exit_code == 0
+    path = forged / "certificate.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    manifest = json.loads((forged / "byheart.json").read_text())
+    manifest["files"]["certificate.json"] = file_sha256(path)
+    (forged / "byheart.json").write_text(json.dumps(manifest))
+    result = invoke("show", forged)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {path} is not a whole certificate: ")
+    assert told in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_smallest_margin_is_told(mixed, bundle, tmp_path, invoke):
+    certified = rewritten(bundle, tmp_path / "one", [certificate(0, ["1", END], [0.9, 0.9])], [("one:", "1")])
+    said = "nats at the least: a token's logit less its closest rival's, which wins below 0"
+    assert re.search(rf"^margin +\+1 {said}$", invoke("show", certified).stdout, re.MULTILINE)
+    assert re.search(rf"^margin +-0\.25 {said}$", invoke("show", mixed).stdout, re.MULTILINE)
 
 
 def test_show_loads_no_torch(bundle):

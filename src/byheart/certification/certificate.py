@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError
@@ -108,6 +108,18 @@ class RecordCertificate(_Document):
     first_failure: Failure | None
     """Null unless failed."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        num_tokens = len(self.token_ids)
+        lists = (self.tokens, self.p, self.nll_nats, self.token_rank, self.logit_margin, self.rival)
+        if not num_tokens or any(len(each) != num_tokens for each in lists):
+            raise ValueError("it must have at least one token, and in every list one entry a token")
+        if (self.verdict == "failed") != (self.first_failure is not None):
+            raise ValueError("first_failure belongs to the verdict failed, and to no other")
+        if self.first_failure is not None and not 0 <= self.first_failure.position < num_tokens:
+            raise ValueError(f"first_failure is at position {self.first_failure.position} of {num_tokens} tokens")
+        return self
+
     @property
     def stubborn_positions(self) -> tuple[int, ...]:
         """Positions at or below p = 0.5."""
@@ -126,8 +138,8 @@ class Certificate(_Document):
 
     subject: Subject
     numerics: Numerics
-    records: tuple[RecordCertificate, ...]
-    """In the memory's order."""
+    records: Annotated[tuple[RecordCertificate, ...], Field(min_length=1)]
+    """In the memory's order; at least one."""
 
     @property
     def num_records(self) -> int:
@@ -170,7 +182,7 @@ class Certificate(_Document):
 
     @property
     def min_logit_margin(self) -> float:
-        """Of all answer tokens."""
+        """Of all answer tokens, nats: how far the closest call was from another token; negative where that won."""
         return min(margin for record in self.records for margin in record.logit_margin)
 
     def failures(self) -> Iterator[RecordCertificate]:
@@ -191,7 +203,9 @@ class Certificate(_Document):
         try:
             return cls.model_validate(read_json(path, KIND, SCHEMA_VERSION))
         except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            what = ".".join(map(str, first["loc"])) + ": " + first["msg"].removeprefix("Value error, ")
+            more = f" (and {error.error_count() - 1:,} more)" if error.error_count() > 1 else ""
             raise ArtifactError(
-                f"{path} is not a whole certificate: {error.error_count()} fields are wrong, "
-                f"first {error.errors()[0]['loc']}"
+                f"{path} is not a whole certificate: {what}{more}; restore it, or learn again with another --out"
             ) from error

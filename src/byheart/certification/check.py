@@ -79,8 +79,8 @@ def score_records(
         batch = collate([memory.records[i] for i in indices], memory.pad_id)
         target_A = batch.target_A.to(base.device)
         with attached(base.model, adapter):
-            final_BTD = whole.suffix(whole.prefix(batch.tokens_BT.to(base.device)))
-            final_AD = final_BTD[batch.predicting_BT.to(base.device)]
+            tokens = whole.prefix(batch.tokens_BT.to(base.device))
+            final_AD = whole.suffix(tokens, batch.predicting_BT.to(base.device))
             parts = [
                 score(whole.head(final_AD[chunk]), target_A[chunk])
                 for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byheart.cli.bundles import open_bundle
+from byheart.cli.counting import counter
 from byheart.cli.exits import code_of
-from byheart.cli.live import narrating
+from byheart.cli.live import Narrator, narrating
 from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.summary import LONGEST_LINE, counts, numerics, print_failures, print_verdict, verdict_counts
 from byheart.cli.visible import visible
@@ -15,6 +16,7 @@ from byheart.cli.wording import counted, question
 from byheart.errors import ArtifactError
 from byheart.export.manifest import CERTIFICATE_FILE, Manifest
 from byheart.memory.records import Memory
+from byheart.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from byheart.certification.certificate import Certificate
@@ -29,11 +31,11 @@ def certify(directory: Path, records: Path | None, *, out: Path | None, model: s
         The exit code.
     """
     manifest = Manifest.read(directory)
-    memory = _records(records, manifest)
     _refuse_own_files(directory, out)
     with screens(as_json) as (results, progress):
         with narrating(progress) as narrator:
-            narrator.begin(f"loading {manifest.summary['model'] if model is None else model}")
+            memory = _records(records, manifest, model, narrator)
+            narrator.begin(f"loading {manifest.summary.model if model is None else model}")
             bundle = open_bundle(directory, manifest, model)
             measured = memory or bundle.memory
             with narrator.phase("certifying", 2 * len(measured)) as advance:
@@ -55,11 +57,18 @@ def certify(directory: Path, records: Path | None, *, out: Path | None, model: s
     return code_of(certificate)
 
 
-def _records(path: Path | None, manifest: Manifest) -> Memory | None:
+def _records(path: Path | None, manifest: Manifest, model: str | None, narrator: Narrator) -> Memory | None:
     """Other records than the bundle's own, read as those were."""
     if path is None:
         return None
-    return Memory.from_file(path, **manifest.run_config.format.model_dump())
+
+    def base() -> ModelConfig:
+        from byheart.export.base import base_config
+
+        return base_config(manifest, model)
+
+    count_tokens = counter(base, narrator)
+    return Memory.from_file(path, count_tokens=count_tokens, **manifest.run_config.format.model_dump())
 
 
 def _refuse_own_files(directory: Path, out: Path | None) -> None:

@@ -13,7 +13,7 @@ gives every answer back to the letter.
 
 LEARN = """Learn a file by heart, and prove it.
 
-Trains an adapter until every record is certified or the budget is spent, measures it anew, and writes adapter,
+Trains an adapter until every token is above p = 0.5 or the budget is spent, measures it anew, and writes adapter,
 certificate and records to one directory. Ctrl-C stops at a checkpoint; the same command goes on from there.
 
 \b

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from byheart.cli.counting import counter
 from byheart.cli.exits import code_of
 from byheart.cli.interrupt import Interruption
 from byheart.cli.live import Narrator, narrating
@@ -18,7 +19,7 @@ from byheart.config import RunConfig
 from byheart.errors import InterruptedRunError, SettingsError, unknown
 from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE
 from byheart.memory.records import Memory
-from byheart.method.config import MethodName
+from byheart.method.config import CERTIFIED_PROBABILITY, MethodName
 
 if TYPE_CHECKING:
     from byheart.export.bundle import Bundle
@@ -41,7 +42,8 @@ def learn(
     config: Path | None,
     as_json: bool,
 ) -> int:
-    """Learns a file by heart; settings and records are read before anything heavy is imported.
+    """Learns a file by heart; settings and records are read before anything heavy is imported, but for the tokenizer by
+    which plain text is cut.
 
     Returns:
         The exit code.
@@ -55,8 +57,10 @@ def learn(
         modules=modules,
         seed=seed,
     )
-    memory = Memory.from_file(records, **settings.format.model_dump())
     with screens(as_json) as (results, progress):
+        with narrating(progress) as narrator:
+            count_tokens = counter(lambda: settings.model, narrator)
+            memory = Memory.from_file(records, count_tokens=count_tokens, **settings.format.model_dump())
         interruption = Interruption()
         with (
             _resumable(out),
@@ -123,8 +127,8 @@ def _recited(bundle: Bundle, narrator: Narrator) -> Iterator[Recital]:
     with narrator.phase("reciting", len(chosen)) as advance:
         for record in chosen:
             prompt, answer = learnt[record.id].prompt, learnt[record.id].answer
-            # One token more than there should be: an answer that does not end shows.
-            said = bundle.recite(prompt, max_new_tokens=len(record.tokens) + 1)
+            # No token more than was learnt: an answer whose end was not would go on.
+            said = bundle.recite(prompt, max_new_tokens=len(record.tokens))
             yield Recital(question(prompt), answer, said)
             advance(1)
 
@@ -133,16 +137,20 @@ def _print_summary(screen: Screen, bundle: Bundle, out: Path, recitals: list[Rec
     certificate, summary = bundle.certificate, bundle.manifest.summary
     screen.paragraph()
     print_verdict(screen, certificate)
-    parameters = f"{summary['num_parameters']:,} parameters, {summary['bits_per_parameter']:.2g} bits each"
-    stopped = {"certified": "everything is certified", "budget": "the budget is spent", "plateau": "no more progress"}
+    parameters = f"{summary.num_parameters:,} parameters, {summary.bits_per_parameter:.2g} bits each"
+    stopped = {
+        "certified": f"a full pass found every token above {CERTIFIED_PROBABILITY}",
+        "budget": "the budget is spent",
+        "plateau": "no more progress",
+    }
     screen.rows(
         [
             ("records", verdict_counts(certificate)),
-            ("adapter", f"rank {summary['lora_rank']}, {parameters}"),
+            ("adapter", f"rank {summary.lora_rank}, {parameters}"),
             (
                 "learning",
-                f"{counted(summary['epochs'], 'epoch')} in {clock(summary['train_seconds'])}, "
-                f"{clock(summary['total_seconds'])} in all; "
+                f"{counted(summary.epochs, 'epoch')} in {clock(summary.train_seconds)}, "
+                f"{clock(summary.total_seconds)} in all; "
                 f"stopped since {stopped.get(bundle.manifest.stop_reason, bundle.manifest.stop_reason)}",
             ),
             ("bundle", visible(str(out))),

@@ -1,7 +1,8 @@
 """What a run tells while it works: bars on a terminal, now and then a line where there is none.
 
-The remaining time is an upper bound: the whole budget at the pace of late. Learning ends earlier once everything is
-certified, and nobody knows when that will be.
+The remaining time is an upper bound: the whole budget at the pace of late. Learning ends earlier once every token is
+sure enough, and nobody knows when that will be. What is counted meanwhile is training's own view; only the certificate
+says what is certified.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from byheart.cli.screens import Screen
 from byheart.cli.visible import neutral
 from byheart.cli.wording import clock, counted
 from byheart.learning.events import EpochEvent
+from byheart.method.config import CERTIFIED_PROBABILITY
 
 LEARNING = "learning"
 _TITLES = {"reading": "reading activations"}
@@ -33,7 +35,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_WORTH_A_LINE = 2.0
 """What took less is not spoken of afterwards."""
 _MILESTONES = 10
-"""Of the share of certified records; each is worth a line."""
+"""Of the share of records above 0.5; each is worth a line."""
 
 
 class Pace:
@@ -146,9 +148,11 @@ def ended_line(stage: Stage, now: float) -> str:
 
 
 def standing(event: EpochEvent) -> str:
-    """How far learning is; as training saw it, before the proof."""
-    certified = f"{event.num_certified_records} of {counted(event.num_records, 'record')} certified"
-    return f"{certified}, {counted(event.num_stubborn_tokens, 'stubborn token')}"
+    """How far learning is: the records whose every token was above one half when training last saw it."""
+    above = (
+        f"{event.num_certified_records} of {counted(event.num_records, 'record')} above {CERTIFIED_PROBABILITY} so far"
+    )
+    return f"{above}, {counted(event.num_stubborn_tokens, 'stubborn token')}"
 
 
 class Lines(Narrator):

@@ -30,7 +30,7 @@ def recite(directory: Path, prompt: str, *, max_new_tokens: int, model: str | No
         raise RecordsError([Problem("prompt", "it is empty; give some text, or - to read it from stdin")])
     with screens(as_json=True) as (_, progress), narrating(progress) as narrator:
         if progress.is_live:
-            narrator.begin(f"loading {manifest.summary['model'] if model is None else model}")
+            narrator.begin(f"loading {manifest.summary.model if model is None else model}")
         bundle = open_bundle(directory, manifest, model)
         asked, note = _asked(text, bundle.memory)
         answer = bundle.recite(asked, max_new_tokens)

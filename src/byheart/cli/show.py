@@ -11,7 +11,7 @@ from byheart.certification.certificate import Certificate, RecordCertificate
 from byheart.cli.exits import code_of
 from byheart.cli.passage import column_width, legend, palette, print_record, prompt_of
 from byheart.cli.screens import Screen
-from byheart.cli.summary import command, numerics, print_verdict, verdict_counts
+from byheart.cli.summary import command, margin, numerics, print_verdict, verdict_counts
 from byheart.cli.wording import clock, counted
 from byheart.errors import ArtifactError
 from byheart.export.manifest import CERTIFICATE_FILE, RECORDS_FILE, Manifest
@@ -36,8 +36,8 @@ def show(directory: Path, *, show_all: bool, only_failed: bool) -> int:
     certificate = Certificate.read(directory / CERTIFICATE_FILE)
     memory = Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40)
     learnt = {record.id: record for record in memory}
-    if strange := [record.id for record in certificate.records if record.id not in learnt]:
-        raise ArtifactError(f"{directory}: {RECORDS_FILE} lacks the record {strange[0]!r} of {CERTIFICATE_FILE}")
+    if [record.id for record in certificate.records] != list(learnt):
+        raise ArtifactError(f"{directory / CERTIFICATE_FILE} is not of the records in {directory / RECORDS_FILE}")
     has_end = manifest.run_config.encode.learn_end
     screen = Screen()
     _print_head(screen, manifest, certificate)
@@ -64,12 +64,13 @@ def _print_head(screen: Screen, manifest: Manifest, certificate: Certificate) ->
         [
             ("model", f"{subject.base_name} ({subject.base_architecture}{origin})"),
             ("adapter", f"{placed(manifest.placement)}, hash {subject.adapter_sha256[:_HASH_DIGITS]}"),
-            ("size", f"{summary['num_parameters']:,} parameters, {summary['bits_per_parameter']:.2g} bits each"),
+            ("size", f"{summary.num_parameters:,} parameters, {summary.bits_per_parameter:.2g} bits each"),
             *numerics(certificate),
+            ("margin", margin(certificate)),
             (
                 "learning",
-                f"{manifest.run_config.method.name}, {counted(summary['epochs'], 'epoch')} in "
-                f"{clock(summary['train_seconds'])}",
+                f"{manifest.run_config.method.name}, {counted(summary.epochs, 'epoch')} in "
+                f"{clock(summary.train_seconds)}",
             ),
             ("records", f"{verdict_counts(certificate)}; {counted(certificate.num_answer_tokens, 'answer token')}"),
         ]

@@ -80,6 +80,12 @@ def numerics(certificate: Certificate) -> list[tuple[str, str]]:
     ]
 
 
+def margin(certificate: Certificate) -> str:
+    """The smallest logit margin, and what that is."""
+    smallest = f"{certificate.min_logit_margin:+.3g} nats at the least"
+    return f"{smallest}: a token's logit less its closest rival's, which wins below 0"
+
+
 def failure(record: RecordCertificate) -> str:
     """Where a record's free run left its answer."""
     first = record.first_failure

@@ -62,12 +62,22 @@ class MemoryBatch:
         return MemoryBatch(self.tokens_BT.to(device), self.answer_mask_BT.to(device), self.record_ids)
 
 
-def collate(records: Sequence[EncodedRecord], pad_id: int) -> MemoryBatch:
+def num_shared_tokens(records: Sequence[EncodedRecord]) -> int:
+    """How many tokens all prompts begin with alike; the last token of a prompt is never counted, so that every record
+    keeps a position that predicts its answer's first token.
+    """
+    first, last = min(record.prompt_ids for record in records), max(record.prompt_ids for record in records)
+    alike = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return min(alike, min(len(record.prompt_ids) for record in records) - 1)
+
+
+def collate(records: Sequence[EncodedRecord], pad_id: int, num_shared: int = 0) -> MemoryBatch:
     """A batch of ``records``, in their order, as wide as the longest of them.
 
     Args:
         records: at least one, each with a prompt of at least one token: nothing predicts a row's first.
         pad_id: what to fill shorter rows with, any id of the vocabulary.
+        num_shared: tokens left out at the front of every record, less than any prompt has.
 
     Raises:
         ValueError: there is no record, or one has no prompt ids.
@@ -76,10 +86,11 @@ def collate(records: Sequence[EncodedRecord], pad_id: int) -> MemoryBatch:
         raise ValueError("a batch needs at least one record")
     if empty := [record.id for record in records if not record.prompt_ids]:
         raise ValueError(f"records without prompt ids cannot be learnt, as nothing predicts their first token: {empty}")
-    num_positions = max(record.num_tokens for record in records)
+    num_positions = max(record.num_tokens for record in records) - num_shared
     tokens_BT = torch.full((len(records), num_positions), pad_id, dtype=torch.int64)
     answer_mask_BT = torch.zeros((len(records), num_positions), dtype=torch.bool)
     for row, record in enumerate(records):
-        tokens_BT[row, : record.num_tokens] = torch.tensor(record.prompt_ids + record.answer_ids)
-        answer_mask_BT[row, len(record.prompt_ids) : record.num_tokens] = True
+        num_own, num_prompt = record.num_tokens - num_shared, len(record.prompt_ids) - num_shared
+        tokens_BT[row, :num_own] = torch.tensor((record.prompt_ids + record.answer_ids)[num_shared:])
+        answer_mask_BT[row, num_prompt:num_own] = True
     return MemoryBatch(tokens_BT, answer_mask_BT, tuple(record.id for record in records))

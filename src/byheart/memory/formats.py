@@ -39,7 +39,7 @@ class FormatConfig(Settings):
     """What the file holds; ``auto`` goes by the suffix of its name, and takes a directory for a dataset."""
 
     chunk_tokens: PositiveInt = 64
-    """Most tokens in one piece of plain text or Markdown."""
+    """Most tokens in one piece of plain text or Markdown; the command line counts with the model's own tokenizer."""
 
     max_file_bytes: PositiveInt = 64 * 1024 * 1024
     """Largest file or dataset directory that is read, in bytes; of a larger one, the path is likely a mistake."""

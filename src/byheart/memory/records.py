@@ -62,7 +62,8 @@ class Memory:
 
         Args:
             path: JSONL, CSV, plain text, Markdown, or a directory written by ``datasets``' ``save_to_disk``.
-            count_tokens: how many tokens a text has, for cutting plain text; None for a rule that knows no model,
+            count_tokens: how many tokens a text has, for cutting plain text: a model's own count is
+                `tokenizer.token_counter`, by which the command line cuts; None for a rule that knows no model,
                 `chunks.count_pieces`.
             **settings: fields of `formats.FormatConfig`, such as ``chunk_tokens=128``.
 

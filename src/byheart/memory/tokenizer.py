@@ -6,7 +6,7 @@ A tokenizer carries state that its own calls change; `undisturbed` puts it back.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -82,6 +82,24 @@ def token_ids(
         verbose=False,  # longer than the model's context is told as a problem, not logged
     )
     return encoded["input_ids"]
+
+
+def token_counter(tokenizer: Tokenizer) -> Callable[[str], int]:
+    """How many tokens a text has as an answer, its end of turn aside: what `Memory.from_file` cuts plain text by.
+
+    The tokenizer is left as it was.
+
+    Example:
+        >>> base = byheart.load_base(ModelConfig())                                           # doctest: +SKIP
+        >>> Memory.from_file("notes.md", count_tokens=token_counter(base.tokenizer))          # doctest: +SKIP
+    """
+
+    def count(text: str) -> int:
+        with undisturbed(tokenizer):
+            (ids,) = token_ids(tokenizer, [text], markers_are_text=True)
+        return len(ids)
+
+    return count
 
 
 def text_of(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
