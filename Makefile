@@ -3,13 +3,14 @@
 #   make setup   install only
 #   make test    the whole test suite
 #   make lint    formatting, lint, types
+#   make bench   the benchmarks: the methods beside each other, byheart beside its peers; hours
 #   make lock    pin the dependencies anew, from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/contacts
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test lint bench lock clean
 
 setup: .venv/installed
 
@@ -33,6 +34,12 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# What the peers need is pinned apart from what byheart needs; neither tests nor CI install it.
+bench: setup
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-bench.lock
+	$(BIN)/python benchmarks/methods.py examples/contacts.jsonl
+	$(BIN)/python benchmarks/time_to_exact.py
 
 lock: setup
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet pip-tools

@@ -1,0 +1,200 @@
+"""What the sides share: the job, the stopwatch, the check, the outcome.
+
+The stopwatch runs from a side's `Race.begin` and stands still while records are checked. A side tells of every epoch's
+end; the first at which all records come back in the free run ends the race. The outcome's file is written anew after
+each epoch, so that a run that is killed has said how far it came.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one side.
+
+    Attributes:
+        side: its name.
+        records: the file.
+        num_records: how many of the file's records, from the first on.
+        num_threads: of torch.
+        seed: of first weights and order.
+        settings: the side's.
+        max_epochs: where to stop a run that is not exact by then; None: at the end of its own budget.
+    """
+
+    side: str
+    records: str
+    num_records: int
+    num_threads: int
+    seed: int
+    settings: dict[str, Any]
+    max_epochs: int | None = None
+
+
+@dataclass
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        job: what was asked for.
+        is_exact: whether every record came back to the letter in the free run.
+        epochs: run so far.
+        seconds: of training, checks not counted.
+        cpu_seconds: of that, what the processor worked, over all threads: on one thread the same as ``seconds``, unless
+            something else was running.
+        evaluation_seconds: of checks.
+        best_num_exact: most records right after an epoch, by teacher-forced argmax.
+        best_epoch: the first with that many.
+        num_parameters: that were trained.
+        lora_rank: of the adapter.
+        peak_bytes: high-water mark of the process's resident memory, loading and checks included.
+        peak_above_model_bytes: that of training and checks alone, above what was resident once the libraries and the
+            model had been loaded; None where the system does not tell (all but Linux).
+        history: epoch, seconds, records right (None where not checked), and the epoch's mean training loss.
+        notes: what only this side has.
+        versions: of the libraries.
+    """
+
+    job: dict[str, Any]
+    is_exact: bool = False
+    epochs: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    best_num_exact: int = 0
+    best_epoch: int = 0
+    num_parameters: int = 0
+    lora_rank: int = 0
+    peak_bytes: int = 0
+    peak_above_model_bytes: int | None = None
+    history: list[dict[str, float | None]] = field(default_factory=list)
+    notes: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Race:
+    """One run under way, as its side sees it.
+
+    Attributes:
+        job: what is to be done.
+        outcome: what is known so far.
+    """
+
+    def __init__(self, job: Job, path: Path) -> None:
+        self.job, self.path = job, path
+        names = ("torch", "transformers", "peft", "trl") if job.side == "trl" else ("torch", "transformers", "peft")
+        self.outcome = Outcome(asdict(job), versions={name: version(name) for name in names})
+
+    def load(self) -> tuple[Any, Any, Any]:
+        """The records as a byheart memory, the base model in bf16, and the memory in its ids.
+
+        Called after a side's own imports: what memory the process has by then is not counted as the training's.
+        """
+        import torch
+        import transformers
+
+        import byheart
+        from byheart.memory.encode import encode
+        from byheart.model.config import ModelConfig
+
+        torch.set_num_threads(self.job.num_threads)
+        transformers.set_seed(self.job.seed)
+        transformers.utils.logging.set_verbosity_error()
+        records = byheart.Memory.from_file(self.job.records).records[: self.job.num_records]
+        memory = byheart.Memory.from_pairs([(record.prompt, record.answer) for record in records])
+        base = byheart.load_base(ModelConfig(dtype="bfloat16"))
+        self.encoded = encode(memory, base.tokenizer)
+        self.loaded_bytes = _resident_bytes_marked()
+        return memory, base, self.encoded
+
+    def begin(self, *, num_parameters: int, lora_rank: int) -> None:
+        """Starts the stopwatch."""
+        self.outcome.num_parameters, self.outcome.lora_rank = num_parameters, lora_rank
+        self.since, self.since_cpu = time.perf_counter(), time.process_time()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the stopwatch for the length of a block, which counts as evaluation."""
+        before = time.perf_counter()
+        self.outcome.seconds += before - self.since
+        self.outcome.cpu_seconds += time.process_time() - self.since_cpu
+        try:
+            yield
+        finally:
+            self.since, self.since_cpu = time.perf_counter(), time.process_time()
+            self.outcome.evaluation_seconds += self.since - before
+
+    def epoch_ended(self, model: Any, loss: float) -> bool:
+        """Checks the records; True where the side is to stop: all are exact, or the bound of epochs is reached.
+
+        While the epoch's mean loss is above ln 2, the mean token being less likely than not, there is no check but at
+        the last epoch: not all records can be right yet.
+
+        Args:
+            model: with its adapter at work; in training mode, to which it is returned.
+            loss: the epoch's mean over training steps, nats.
+        """
+        from peers.exact import exact_in_free_run, right_by_argmax
+
+        outcome, num_right = self.outcome, None
+        outcome.epochs += 1
+        is_last = outcome.epochs in (self.job.max_epochs, self.job.settings["epochs"])
+        with self.paused():
+            if loss < math.log(2) or is_last:
+                model.eval()
+                right = right_by_argmax(model, self.encoded)
+                outcome.is_exact = all(right) and exact_in_free_run(model, self.encoded)
+                model.train()
+                num_right = sum(right)
+                if num_right > outcome.best_num_exact or not outcome.best_epoch:
+                    outcome.best_num_exact, outcome.best_epoch = num_right, outcome.epochs
+        with self.paused():
+            self.tell(num_right, loss)
+        return outcome.is_exact or is_last
+
+    def tell(self, num_right: int | None, loss: float) -> None:
+        """Notes the epoch that has just ended, on stderr and in the outcome's file."""
+        outcome, seconds = self.outcome, round(self.outcome.seconds, 3)
+        outcome.history.append({"epoch": outcome.epochs, "seconds": seconds, "num_right": num_right, "loss": loss})
+        right = "" if num_right is None else f", {num_right} of {self.job.num_records} right"
+        line = f"{self.job.side}: epoch {outcome.epochs}, {seconds:.1f} s, loss {loss:.3f}{right}"
+        print(line, file=sys.stderr, flush=True)
+        self.write()
+
+    def write(self) -> None:
+        """The outcome as it stands, into its file."""
+        self.outcome.peak_bytes = _peak_bytes()
+        if self.loaded_bytes is not None:
+            self.outcome.peak_above_model_bytes = _status_bytes("VmHWM") - self.loaded_bytes
+        self.path.write_text(json.dumps(asdict(self.outcome), indent=2) + "\n", encoding="utf-8")
+
+
+def _peak_bytes() -> int:
+    # A child's mark starts at that of the process that started it, which therefore loads no torch.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _resident_bytes_marked() -> int | None:
+    """Resident memory now, from which Linux is told to mark the highest anew: loading has marks of its own."""
+    if not sys.platform.startswith("linux"):
+        return None
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status_bytes("VmRSS")
+
+
+def _status_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
