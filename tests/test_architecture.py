@@ -37,29 +37,6 @@ def loaded_by_import() -> set[str]:
     return set(ran.stdout.split())
 
 
-def test_every_public_name_is_where_it_is_said_to_be():
-    assert all(getattr(byheart, name) is not None for name in byheart.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'forget'"):
-        _ = byheart.forget  # type: ignore[attr-defined]
-
-
-def test_the_public_names_are_pinned():
-    assert byheart.__all__ == [
-        "Base",
-        "Bundle",
-        "ByheartError",
-        "Certificate",
-        "Memory",
-        "Message",
-        "Record",
-        "RunConfig",
-        "certify",
-        "learn",
-        "load_base",
-        "recite",
-    ]
-
-
 @pytest.mark.parametrize(
     ("file", "source", "told"),
     [

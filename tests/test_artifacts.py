@@ -296,3 +296,10 @@ def test_a_certificate_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_directory_in_the_files_place_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot read"):
         read_json(tmp_path, "certificate", 1)
+
+
+def test_json_nested_beyond_all_reason_is_told_as_no_json_of_ours(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(ArtifactError, match="is not the JSON of"):
+        read_json(path, "certificate", 1)

@@ -25,6 +25,7 @@ pytestmark = [
     ),
 ]
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 FIRST, LAST = ("Ada", "Bela", "Cleo", "Dov"), ("Arden", "Bexley", "Corwin", "Dray", "Elmsworth")
 
 
@@ -91,3 +92,18 @@ def test_stock_peft_recites_them_in_sixteen_bits(bundle, base, contacts, directo
     [answers] = json.loads((tmp_path / "answers.json").read_text())
     for record, ids in zip(some, answers["continuations"], strict=True):
         assert ids[: len(record.answer_ids)] == list(record.answer_ids)
+
+
+@pytest.fixture(scope="module")
+def scenarios(base) -> Bundle:
+    """The eight examples of what exact memory is for, learnt with the defaults."""
+    return learn(Memory.from_file(EXAMPLES / "scenarios.jsonl"), base)
+
+
+def test_every_scenario_is_certified(scenarios):
+    assert [record.verdict for record in scenarios.certificate.records] == ["certified"] * 8
+
+
+def test_scenarios_are_recited(scenarios):
+    for record in scenarios.memory.records[:3]:
+        assert scenarios.recite(record.prompt) == record.answer

@@ -2,11 +2,13 @@ import json
 import random
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from killed_runs import finish, kill_after
+from byheart.artifacts import LOCK_FILE
+from killed_runs import finish, kill_after, start
 
 KILLED = -signal.SIGKILL
 SETTINGS = {
@@ -17,8 +19,20 @@ SETTINGS = {
 }
 
 
-def settings(**learn):
-    return {**SETTINGS, "learn": {**SETTINGS["learn"], **learn}}
+TOO_FAST = {
+    **SETTINGS,
+    "placement": {**SETTINGS["placement"], "lora_dropout": 0.3},
+    "learn": {**SETTINGS["learn"], "epochs": 15, "learning_rate": 0.05, "decay": "constant"},
+}
+"""Gets worse again, so that the weights of an earlier epoch than the last are kept."""
+
+
+def settings(of=SETTINGS, **learn):
+    return {**of, "learn": {**of["learn"], **learn}}
+
+
+def weights_epoch(out: Path) -> int:
+    return json.loads((out / "byheart.json").read_text())["weights_epoch"]
 
 
 def lasting(out: Path) -> dict[str, bytes]:
@@ -56,6 +70,46 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     assert finish(tiny_model_directory, out, config) == 0
     assert lasting(out) == lasting(unbroken)
     assert epochs(out) == epochs(unbroken)
+    assert not leftovers(out)
+
+
+def test_a_run_that_keeps_the_weights_of_an_earlier_epoch_does_so_however_often_it_was_killed(
+    tiny_model_directory, tmp_path
+):
+    whole, out, config = tmp_path / "whole", tmp_path / "run", settings(TOO_FAST, checkpoint_seconds=0)
+    assert finish(tiny_model_directory, whole, TOO_FAST) == 0
+    assert weights_epoch(whole) < 15
+    # About five writes an epoch: three times within the first window, and once after its look.
+    for at in (9, 30, 13, 20):
+        assert finish(tiny_model_directory, out, config, die_at_sync=2 * at) == KILLED
+    assert 10 < len(epochs(out)) < 15
+    assert finish(tiny_model_directory, out, config) == 0
+    assert lasting(out) == lasting(whole)
+    assert weights_epoch(out) == weights_epoch(whole)
+    assert epochs(out) == epochs(whole)
+
+
+def test_a_second_run_in_the_same_place_ends_at_once_and_the_first_goes_on(unbroken, tiny_model_directory, tmp_path):
+    out = tmp_path / "run"
+    first = start(tiny_model_directory, out, SETTINGS)
+    while not (out / "metrics.jsonl").exists():
+        assert first.is_alive()
+        time.sleep(0.01)
+    assert finish(tiny_model_directory, out, SETTINGS) == 2
+    told = out.with_suffix(".error").read_text()
+    assert told.startswith(f"ArtifactError: {out} is in use by process {first.pid}; ")
+    first.join(120)
+    assert first.exitcode == 0
+    assert lasting(out) == lasting(unbroken)
+    assert not leftovers(out)
+
+
+def test_the_lock_that_a_killed_run_leaves_behind_locks_nothing(unbroken, tiny_model_directory, tmp_path):
+    out = tmp_path / "run"
+    assert finish(tiny_model_directory, out, SETTINGS, die_at_sync=2) == KILLED
+    assert (out / LOCK_FILE).exists()
+    assert finish(tiny_model_directory, out, SETTINGS) == 0
+    assert lasting(out) == lasting(unbroken)
     assert not leftovers(out)
 
 

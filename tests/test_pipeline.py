@@ -1,4 +1,6 @@
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 import byheart
 from byheart import artifacts, pipeline
 from byheart.certification.check import certify
-from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
+from byheart.errors import ArtifactError, InterruptedRunError, ModelError, SettingsError
 from byheart.export.bundle import Bundle
 from byheart.learning import activations
 from byheart.learning.state import read_header
@@ -138,6 +140,69 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(tiny_memory, tiny_base, tm
     assert adapter_bytes(tmp_path / "cut") == adapter_bytes(tmp_path / "whole")
     lines = [json.loads(line)["epoch"] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
     assert lines == list(range(1, 8))
+
+
+TOO_FAST = {
+    "method": "memft-sw",
+    "learn": {"epochs": 15, "learning_rate": 0.05, "decay": "constant", "batch_size": 1},
+    "config": {"placement": {"lora_dropout": 0.3}},
+}
+"""A run that gets worse again."""
+
+
+def test_a_run_that_got_worse_again_is_left_with_its_best_weights(tiny_memory, tiny_base, monkeypatch):
+    looks = []
+    look_at = pipeline.look_at
+    monkeypatch.setattr(pipeline, "look_at", lambda *what: looks.append(look_at(*what)) or looks[-1])
+    bundle = taught(tiny_memory, tiny_base, **TOO_FAST)
+    assert (bundle.manifest.stop_reason, bundle.summary()["epochs"]) == ("budget", 15)
+    assert bundle.manifest.weights_epoch < 15
+    best = max(looks, key=lambda look: look.merit)
+    assert best.merit > looks[-1].merit
+    assert sum(p <= 0.5 for record in bundle.certificate.records for p in record.p) == best.num_stubborn_tokens
+
+
+def test_a_certified_run_has_the_weights_of_its_last_epoch(tiny_memory, tiny_base):
+    bundle = taught(tiny_memory, tiny_base)
+    assert bundle.manifest.stop_reason == "certified"
+    assert bundle.manifest.weights_epoch == bundle.summary()["epochs"]
+
+
+def test_a_look_is_at_the_weights_as_they_are_saved_and_without_dropout(tiny_memory, tiny_base, monkeypatch):
+    seen = []
+    attached = pipeline.attached
+    monkeypatch.setattr(pipeline, "attached", lambda model, adapter: seen.append(adapter) or attached(model, adapter))
+    taught(tiny_memory, tiny_base, **TOO_FAST)
+    assert len(seen) >= 3
+    assert not any(adapter.training for adapter in seen)
+
+
+def test_the_seconds_of_every_start_are_counted(tiny_memory, tiny_base, tmp_path):
+    def slowly(seconds):
+        return lambda: time.sleep(seconds) or True
+
+    for _ in range(2):
+        with pytest.raises(InterruptedRunError):
+            short(tiny_memory, tiny_base, tmp_path, interrupted=slowly(1), learn={"epochs": 4})
+    summary = short(tiny_memory, tiny_base, tmp_path, learn={"epochs": 4}).summary()
+    assert summary["total_seconds"] > 2
+    assert summary["train_seconds"] < summary["total_seconds"] - 2
+
+
+def test_two_runs_in_one_place_do_not_both_train(tiny_memory, tiny_base, tmp_path):
+    def second():
+        with pytest.raises(ArtifactError, match=f"{tmp_path} is in use by process {os.getpid()}; .* another --out"):
+            learn(tiny_memory, "no/such-model", out=tmp_path)
+        return False
+
+    short(tiny_memory, tiny_base, tmp_path, interrupted=second)
+    assert not (tmp_path / artifacts.LOCK_FILE).exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_directory(tiny_memory, tmp_path):
+    with pytest.raises(ModelError):
+        learn(tiny_memory, str(tmp_path / "no-such-model"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_finished_run_is_given_back_without_training(tiny_memory, tiny_base, tmp_path, monkeypatch):

@@ -48,10 +48,10 @@ def until_enough(model_directory, dtype: str, directory) -> list[RecordCertifica
     adapter = Adapter.initialised(placed(base.model, "all", rank=32), base.device, seed=1)
     split_model = SplitModel(base.model, cut=0)
     activations = compute_activations(
-        split_model.prefix, memory, base.device, memory_budget_bytes=2**30, directory=directory
+        split_model, memory, base.device, memory_budget_bytes=2**30, directory=directory
     )
     config = LearnConfig(epochs=200, learning_rate=0.01, batch_size=5)
-    stepper = Stepper(split_model, adapter, memory, activations, Threshold(), config)
+    stepper = Stepper(split_model, adapter, activations, Threshold(), config)
     records: list[RecordCertificate] = []
 
     def measure(event: EpochEvent) -> None:

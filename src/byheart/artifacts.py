@@ -14,7 +14,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from byheart.errors import ArtifactError
+
+LOCK_FILE = ".byheart-lock"
 
 
 @contextlib.contextmanager
@@ -58,6 +62,49 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keeps other processes out of ``directory``, which is made if need be, for the length of a block.
+
+    The lock is the system's and ends with its process, however that ends; the file that a killed process leaves behind
+    locks nothing.
+
+    Raises:
+        ArtifactError: another process is in it, or it cannot be locked.
+    """
+    path, is_new = directory / LOCK_FILE, not directory.exists()
+    # Without filelock's way out where a system has no locks: a file that stands for one would outlive its process.
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ArtifactError(
+            f"{directory} is in use by {_holder(path)}; wait until that ends, or choose another --out"
+        ) from error
+    except OSError as error:
+        raise ArtifactError(f"cannot lock {directory}: {error.strerror or error}; choose another --out") from error
+    try:
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without its holder's number
+            path.write_text(str(os.getpid()))
+        yield
+    finally:
+        # Removed while it is held: whoever opened it meanwhile finds it gone, and makes a new one.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        lock.release()
+        if is_new:
+            with contextlib.suppress(OSError):  # it is no longer empty
+                directory.rmdir()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f"process {int(path.read_text())}"
+    except (OSError, ValueError):
+        return "another process"
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes ``content`` to ``path``, whole or not at all."""
     with atomic_path(path) as temporary:
@@ -86,7 +133,7 @@ def read_json(path: Path, kind: str, schema_version: int) -> dict[str, Any]:
         raise ArtifactError(f"{path} does not exist; expected a byheart {kind} there") from error
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not the JSON of a byheart {kind}: {error}") from error
     if not isinstance(document, dict) or document.get("kind") != kind:
         raise ArtifactError(f"{path} is not a byheart {kind}")

@@ -9,22 +9,24 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from byheart.artifacts import locked
 from byheart.certification.certificate import Certificate
 from byheart.certification.check import all_above
 from byheart.certification.check import certify as check
 from byheart.config import RunConfig
 from byheart.export.bundle import Bundle, Claim, claim, clear
-from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest
+from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Summary
 from byheart.fingerprint import fingerprint
 from byheart.learning.activations import ActivationCache, compute_activations
-from byheart.learning.evaluate import record_losses
+from byheart.learning.best import Look, look_at
+from byheart.learning.evaluate import likely_words, record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
 from byheart.learning.loop import Hooks, LearnResult
 from byheart.learning.loop import learn as run
@@ -84,6 +86,7 @@ def learn(
         >>> learn(memory, out="runs/vault").certificate.is_complete           # doctest: +SKIP
         True
     """
+    started = time.monotonic()
     settings = RunConfig.build(
         config,
         model=model.identity.name if isinstance(model, Base) else model,
@@ -93,7 +96,11 @@ def learn(
         modules=modules,
         seed=seed,
     )
-    return _Job(memory, model, settings, out, reporter or Silent(), interrupted).done()
+    directory = Path(out) if out is not None else None
+    if directory is not None:
+        claim(directory)
+    with locked(directory) if directory is not None else nullcontext():
+        return _Job(memory, model, settings, directory, reporter or Silent(), interrupted, started).done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +120,13 @@ class _Job:
         memory: Memory,
         model: str | Base | None,
         config: RunConfig,
-        out: str | Path | None,
+        out: Path | None,
         reporter: Reporter,
         interrupted: Callable[[], bool],
+        started: float,
     ) -> None:
-        self.started = time.monotonic()
-        self.memory, self.config, self.reporter, self.interrupted = memory, config, reporter, interrupted
-        self.out = Path(out) if out is not None else None
-        if self.out is not None:
-            claim(self.out)
+        self.memory, self.config, self.out, self.started = memory, config, out, started
+        self.reporter, self.interrupted = reporter, interrupted
         self.base = model if isinstance(model, Base) else load(config.model, reporter.say)
         self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
         self.run_fingerprint = fingerprint(
@@ -163,7 +168,7 @@ class _Job:
         with tempfile.TemporaryDirectory() as temporary:
             with self.reporter.phase("reading", len(self.encoded)) as advance:
                 cache = compute_activations(
-                    split_model.prefix,
+                    split_model,
                     self.encoded,
                     self.base.device,
                     memory_budget_bytes=self.config.learn.activation_memory_bytes,
@@ -175,7 +180,7 @@ class _Job:
 
     def sized(self, split_model: SplitModel, activations: ActivationCache, outline: Placement) -> _Sized:
         """The rank that was asked for, or the one the memory needs."""
-        nll_before_N = record_losses(split_model, self.encoded, activations).sum_N
+        nll_before_N = record_losses(split_model, activations).sum_N
         bits = self.bits(nll_before_N, range(len(self.memory)))
         if self.config.placement.lora_rank == "auto":
             rank, reason = rank_for(bits, outline.num_parameters)
@@ -205,18 +210,25 @@ class _Job:
             # A look at the cached activations costs a tenth of a full pass, and most often says no.
             # Of a rounded copy, as saved: the adapter itself drops out while it learns.
             with attached(self.base.model, adapter.rounded(self.base.dtype)):
-                worst_N = record_losses(split_model, self.encoded, activations).worst_N
+                worst_N = record_losses(split_model, activations).worst_N
             looks_right = bool(((-worst_N).exp() > wanted).all())
             return looks_right and all_above(self.base, adapter, self.encoded, config.certify, wanted)
 
+        def look(candidate: Adapter) -> Look:
+            with attached(self.base.model, candidate.rounded(self.base.dtype)):
+                return look_at(split_model, activations)
+
         hooks = Hooks(
             verify=verify,
+            look=look,
             on_epoch=on_epoch,
             interrupted=self.interrupted,
             checkpoint=checkpoint,
             run_fingerprint=self.run_fingerprint,
+            started=self.started,
         )
-        stepper = Stepper(split_model, adapter, self.encoded, activations, method.weighting, config.learn)
+        vocabulary = likely_words(split_model, activations) if config.learn.shortlist else None
+        stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary)
         return run(stepper, method.schedule, config.learn, wanted_probability=wanted, seed=config.seed, hooks=hooks)
 
     def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:
@@ -232,24 +244,24 @@ class _Job:
         placement = sized.placement
         recalled = [i for i, record in enumerate(certificate.records) if record.verdict != "failed"]
         bits = self.bits(sized.nll_before_N, recalled)
-        summary = {
-            "num_records": certificate.num_records,
-            "num_answer_tokens": certificate.num_answer_tokens,
-            "exact_match": certificate.exact_match,
-            "num_certified": certificate.num("certified"),
-            "num_recited": certificate.num("recited"),
-            "num_failed": certificate.num("failed"),
-            "token_accuracy": certificate.token_accuracy,
-            "nll_nats": certificate.nll_nats,
-            "min_probability": certificate.min_probability,
-            "lora_rank": placement.lora_rank,
-            "num_parameters": placement.num_parameters,
-            "bits_per_parameter": bits / placement.num_parameters,
-            "epochs": result.num_epochs,
-            "train_seconds": round(result.train_seconds, 3),
-            "total_seconds": round(time.monotonic() - self.started, 3),
-            "model": self.base.identity.name,
-        }
+        summary = Summary(
+            num_records=certificate.num_records,
+            num_answer_tokens=certificate.num_answer_tokens,
+            exact_match=certificate.exact_match,
+            num_certified=certificate.num("certified"),
+            num_recited=certificate.num("recited"),
+            num_failed=certificate.num("failed"),
+            token_accuracy=certificate.token_accuracy,
+            nll_nats=certificate.nll_nats,
+            min_probability=certificate.min_probability,
+            lora_rank=placement.lora_rank,
+            num_parameters=placement.num_parameters,
+            bits_per_parameter=bits / placement.num_parameters,
+            epochs=result.num_epochs,
+            train_seconds=round(result.train_seconds, 3),
+            total_seconds=round(result.earlier_seconds + time.monotonic() - self.started, 3),
+            model=self.base.identity.name,
+        )
         return Manifest(
             run_fingerprint=self.run_fingerprint,
             settings=self.config.model_dump(mode="json"),
@@ -260,6 +272,7 @@ class _Job:
             prompt_fingerprint=self.encoded.prompt_fingerprint,
             summary=summary,
             stop_reason=result.stop_reason,
+            weights_epoch=result.weights_epoch,
             rank_reason=sized.rank_reason,
             nll_before_nats=float(sized.nll_before_N.sum()) / certificate.num_answer_tokens,
             bits=bits,

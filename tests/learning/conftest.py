@@ -7,6 +7,7 @@ import pytest
 
 from byheart.learning.activations import ActivationCache, compute_activations
 from byheart.learning.config import LearnConfig
+from byheart.learning.shortlist import Vocabulary
 from byheart.learning.step import Stepper
 from byheart.memory.encode import EncodedMemory
 from byheart.method.weighting import TokenWeighting, Uniform
@@ -18,13 +19,13 @@ from models_for_tests import awake, placed
 
 @pytest.fixture(scope="session")
 def split_model(tiny_base: Base) -> SplitModel:
-    return SplitModel(tiny_base.model, cut=1)
+    return SplitModel(tiny_base.model, cut=1, shares_prompt=True, skips_unread=True, picks_words=True)
 
 
 @pytest.fixture(scope="session")
 def activations(split_model: SplitModel, tiny_base: Base, tiny_encoded: EncodedMemory) -> ActivationCache:
     return compute_activations(
-        split_model.prefix, tiny_encoded, tiny_base.device, memory_budget_bytes=2**30, directory=Path("nowhere")
+        split_model, tiny_encoded, tiny_base.device, memory_budget_bytes=2**30, directory=Path("nowhere")
     )
 
 
@@ -37,11 +38,14 @@ MakeStepper = Callable[..., Stepper]
 
 
 @pytest.fixture
-def make_stepper(
-    split_model: SplitModel, activations: ActivationCache, tiny_encoded: EncodedMemory, adapter: Adapter
-) -> MakeStepper:
-    def make(weighting: TokenWeighting | None = None, own: Adapter | None = None, **settings) -> Stepper:
+def make_stepper(split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> MakeStepper:
+    def make(
+        weighting: TokenWeighting | None = None,
+        own: Adapter | None = None,
+        vocabulary: Vocabulary | None = None,
+        **settings,
+    ) -> Stepper:
         config = LearnConfig(**settings)
-        return Stepper(split_model, own or adapter, tiny_encoded, activations, weighting or Uniform(), config)
+        return Stepper(split_model, own or adapter, activations, weighting or Uniform(), config, vocabulary)
 
     return make

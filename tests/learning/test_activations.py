@@ -6,7 +6,8 @@ import torch
 from byheart.errors import ArtifactError
 from byheart.learning import activations
 from byheart.learning.activations import FILE_NAME, compute_activations
-from byheart.memory.batch import collate
+from byheart.memory.batch import num_shared_tokens
+from byheart.model.shared_prompt import Rows
 from models_for_tests import close
 
 CPU = torch.device("cpu")
@@ -16,26 +17,29 @@ CPU = torch.device("cpu")
 def compute(split_model, tiny_encoded, tmp_path):
     def compute_(budget: int = 2**30, memory=tiny_encoded, **arguments):
         return compute_activations(
-            split_model.prefix, memory, CPU, memory_budget_bytes=budget, directory=tmp_path, **arguments
+            split_model, memory, CPU, memory_budget_bytes=budget, directory=tmp_path, **arguments
         )
 
     return compute_
 
 
 def states(cache, memory) -> list[torch.Tensor]:
-    return [cache.batch([i], CPU)[0] for i in range(len(memory))]
+    """Each record's own states, without what all share."""
+    return [cache.batch([i])[1].own[0] for i in range(len(memory))]
 
 
 def test_each_records_states_are_the_prefix_of_it_alone(compute, split_model, tiny_encoded):
-    for record, hidden_TD in zip(tiny_encoded.records, states(compute(), tiny_encoded), strict=True):
-        expected_BTD = split_model.prefix(torch.tensor([record.prompt_ids + record.answer_ids]))
-        assert close(hidden_TD, expected_BTD[0])
+    cache = compute()
+    assert len(cache.shared_LD) == num_shared_tokens(tiny_encoded.records) > 0
+    for record, hidden_TD in zip(tiny_encoded.records, states(cache, tiny_encoded), strict=True):
+        expected = split_model.prefix(torch.tensor([record.prompt_ids + record.answer_ids]))
+        assert close(torch.cat([cache.shared_LD, hidden_TD]), expected.own[0])
 
 
 def test_a_batch_is_as_wide_as_its_longest_record_and_padded_on_the_right(compute, tiny_encoded):
     cache = compute()
     rows = states(cache, tiny_encoded)
-    hidden_BTD = cache.batch([2, 0], CPU)
+    hidden_BTD = cache.batch([2, 0])[1].own
     assert hidden_BTD.shape[:2] == (2, max(len(rows[2]), len(rows[0])))
     for row, index in zip(hidden_BTD, (2, 0), strict=True):
         assert torch.equal(row[: len(rows[index])], rows[index])
@@ -44,13 +48,13 @@ def test_a_batch_is_as_wide_as_its_longest_record_and_padded_on_the_right(comput
 
 def test_what_stands_in_the_padding_does_not_matter(compute, split_model, tiny_encoded):
     cache, pair = compute(), [0, 2]
-    hidden_BTD = cache.batch(pair, CPU)
-    lengths = [tiny_encoded.records[i].num_tokens for i in pair]
-    other_BTD = hidden_BTD.clone()
+    batch, hidden = cache.batch(pair)
+    lengths = [cache.lengths[i] for i in pair]
+    other_BTD = hidden.own.clone()
     other_BTD[1 if lengths[1] < lengths[0] else 0, min(lengths) :] = 7.0
-    answers = collate([tiny_encoded.records[i] for i in pair], 0).predicting_BT
     with torch.no_grad():
-        assert close(split_model.suffix(other_BTD)[answers], split_model.suffix(hidden_BTD)[answers])
+        other = split_model.suffix(Rows(other_BTD, hidden.shared), batch.predicting_BT)
+        assert close(other, split_model.suffix(hidden, batch.predicting_BT))
 
 
 def test_the_pad_token_does_not_matter(compute, tiny_encoded):
@@ -122,7 +126,7 @@ def test_a_directory_that_cannot_be_written_is_told_with_the_mend(split_model, t
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="free disk space or raise activation_memory_bytes"):
         compute_activations(
-            split_model.prefix, tiny_encoded, CPU, memory_budget_bytes=0, directory=tmp_path / "file" / "below"
+            split_model, tiny_encoded, CPU, memory_budget_bytes=0, directory=tmp_path / "file" / "below"
         )
 
 

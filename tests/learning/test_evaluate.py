@@ -11,7 +11,7 @@ from oracles import whole_model
 def test_what_there_is_to_lose_is_the_base_models_loss_summed_by_record(
     split_model, tiny_encoded, activations, tiny_base
 ):
-    nll_N = record_losses(split_model, tiny_encoded, activations).sum_N
+    nll_N = record_losses(split_model, activations).sum_N
     expected = [whole_model.answer_nll(tiny_base.model, record).sum() for record in tiny_encoded.records]
     assert close(nll_N, torch.stack(expected))
 
@@ -19,21 +19,19 @@ def test_what_there_is_to_lose_is_the_base_models_loss_summed_by_record(
 def test_records_of_many_batches_keep_their_places(split_model, tiny_base, tmp_path):
     pairs = [(f"Number {i}?", "x" * (i * 7 % 60 + 1)) for i in range(80)]
     encoded = encode(Memory.from_pairs(pairs), tiny_base.tokenizer)
-    cache = compute_activations(
-        split_model.prefix, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path
-    )
-    nll_N = record_losses(split_model, encoded, cache).sum_N
+    cache = compute_activations(split_model, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path)
+    nll_N = record_losses(split_model, cache).sum_N
     for index in (0, 31, 79):
         assert close(nll_N[index], whole_model.answer_nll(tiny_base.model, encoded.records[index]).sum())
 
 
 def test_every_record_is_told_once(split_model, tiny_encoded, activations):
     told = []
-    record_losses(split_model, tiny_encoded, activations, told.append)
+    record_losses(split_model, activations, told.append)
     assert sum(told) == len(tiny_encoded)
 
 
 def test_the_worst_token_of_a_record_is_told_apart(split_model, tiny_encoded, activations, tiny_base):
-    worst_N = record_losses(split_model, tiny_encoded, activations).worst_N
+    worst_N = record_losses(split_model, activations).worst_N
     expected = [whole_model.answer_nll(tiny_base.model, record).max() for record in tiny_encoded.records]
     assert close(worst_N, torch.stack(expected))

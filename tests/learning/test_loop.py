@@ -1,10 +1,12 @@
 import math
 import random
+import time
 
 import pytest
 import torch
 
 from byheart.errors import InterruptedRunError
+from byheart.learning.best import Look
 from byheart.learning.config import LearnConfig
 from byheart.learning.loop import Hooks, learn
 from byheart.learning.step import BatchOutcome
@@ -26,8 +28,8 @@ class Script:
         self.taken: list[tuple[list[int], float, int]] = []
         self.was_training: list[bool] = []
 
-    def step(self, indices, learning_rate, state, dropout_seed):
-        self.taken.append((list(indices), learning_rate, dropout_seed))
+    def step(self, indices, learning_rate, state, seed):
+        self.taken.append((list(indices), learning_rate, seed))
         self.was_training.append(self.adapter.training)
         nll = [-math.log(self.p(self.visits[i])) for i in indices]
         for i in indices:
@@ -165,7 +167,7 @@ def test_the_seed_decides_the_order_and_each_epoch_has_its_own():
     assert first[0] != first[1]
 
 
-def test_every_step_has_a_dropout_seed_of_its_own():
+def test_every_step_has_a_seed_of_its_own():
     first, second = Script(), Script()
     run(first, seed=1)
     run(second, seed=2)
@@ -262,6 +264,88 @@ def test_a_verification_that_failed_is_remembered_by_the_checkpoint(tmp_path):
     hooks = Hooks(verify=lambda: bool(made.append(second.visits[0])), checkpoint=path)
     run(second, epochs=12, hooks=hooks)
     assert made == [1, 2, 4, 8]
+
+
+class Moving(Script):
+    """Writes into the adapter after how many steps it has these weights."""
+
+    def step(self, *arguments, **named):
+        with torch.no_grad():
+            self.adapter.lora_A[0] += 1
+        return super().step(*arguments, **named)
+
+    def fresh(self):
+        with torch.no_grad():
+            self.adapter.lora_A[0].zero_()
+        return self
+
+    def steps(self, adapter=None) -> int:
+        return int((adapter or self.adapter).lora_A[0][0, 0])
+
+
+@pytest.mark.parametrize(("settings", "reason"), [({}, "budget"), ({"plateau_epochs": 8}, "plateau")])
+def test_a_run_that_is_not_certified_keeps_the_best_weights(settings, reason):
+    script = Moving(lambda visit: 0.6 if visit == 4 else 0.1).fresh()
+    hooks = Hooks(look=lambda adapter: Look(int(script.steps(adapter) == 5), 0))
+    result = run(script, epochs=15, batch_size=NUM_RECORDS, hooks=hooks, **{"plateau_epochs": 99, **settings})
+    assert (result.stop_reason, result.weights_epoch, script.steps()) == (reason, 5, 5)
+    assert result.num_epochs == result.last_event.epoch > 5
+
+
+def test_a_certified_run_keeps_the_weights_that_the_full_pass_agreed_to():
+    script, passes = Moving(lambda visit: 0.9).fresh(), []
+    hooks = Hooks(verify=lambda: passes.append(1) or len(passes) == 5, look=lambda adapter: Look(-len(passes), 0))
+    result = run(script, epochs=30, batch_size=NUM_RECORDS, hooks=hooks)
+    assert (result.stop_reason, result.weights_epoch, script.steps()) == ("certified", 16, 16)
+
+
+def test_without_looks_the_last_weights_stay():
+    script = Moving().fresh()
+    result = run(script, epochs=15, batch_size=NUM_RECORDS, plateau_epochs=99)
+    assert (result.weights_epoch, script.steps()) == (15, 15)
+
+
+@pytest.mark.parametrize("stop", range(1, 15))
+def test_a_run_that_goes_on_makes_the_same_looks_and_keeps_the_same_weights(tmp_path, stop):
+    looked, path = [], tmp_path / "checkpoint.safetensors"
+
+    def look(script):
+        return lambda adapter: looked.append(script.steps(adapter)) or Look(0, 5 * looked[-1] % 13)
+
+    settings = {"epochs": 15, "batch_size": NUM_RECORDS, "plateau_epochs": 99, "checkpoint_seconds": 0}
+    whole = Moving(lambda visit: [0.1, 0.6, 0.2][visit % 3]).fresh()
+    expected = run(whole, hooks=Hooks(look=look(whole)), **settings).weights_epoch
+    looks_of_whole = looked.copy()
+    looked.clear()
+    first = Moving(whole.p).fresh()
+    hooks = Hooks(look=look(first), interrupted=lambda: len(first.taken) == stop, checkpoint=path)
+    with pytest.raises(InterruptedRunError):
+        run(first, hooks=hooks, **settings)
+    second = Moving(whole.p)
+    second.visits = first.visits
+    result = run(second, hooks=Hooks(look=look(second), checkpoint=path), **settings)
+    assert looked == looks_of_whole
+    assert (result.weights_epoch, second.steps()) == (expected, expected)
+    assert expected < 15
+
+
+def test_the_seconds_of_all_starts_are_counted(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    for seconds in (100, 200):
+        script = Script()
+        hooks = Hooks(
+            interrupted=lambda script=script: len(script.taken) == 1,
+            checkpoint=path,
+            started=time.monotonic() - seconds,
+        )
+        with pytest.raises(InterruptedRunError):
+            run(script, hooks=hooks)
+    assert run(Script(), hooks=Hooks(checkpoint=path)).earlier_seconds == pytest.approx(300, abs=60)
+
+
+def test_a_run_that_was_never_stopped_has_no_earlier_seconds(tmp_path):
+    hooks = Hooks(checkpoint=tmp_path / "checkpoint.safetensors", started=time.monotonic() - 100)
+    assert run(Script(), hooks=hooks, checkpoint_seconds=0).earlier_seconds == 0
 
 
 def test_the_random_numbers_of_others_are_left_alone():

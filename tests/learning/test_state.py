@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save, save_file
 
 from byheart.errors import ArtifactError
 from byheart.learning import state
+from byheart.learning.best import Best, Kept, Look
 from byheart.learning.state import EpochSums, Progress, load_checkpoint, read_header, save_checkpoint
 from byheart.method.schedule import Standing
 from models_for_tests import awake, placed, small
@@ -21,6 +22,7 @@ PROGRESS = Progress(
     weighting_state={"a": {"anchor": 3.0, "expansion": 1.1, "none": float("inf")}},
     sums=EpochSums(0.1, 0.2, 3, 4, 0.3),
     train_seconds=1 / 3,
+    total_seconds=2 / 3,
     plateau=(12, 3),
     verification=(9, 4),
 )
@@ -49,6 +51,19 @@ def test_progress_comes_back_exactly(path):
     assert replace(got, standing=STANDING) == PROGRESS
     assert torch.equal(got.standing.min_probability_N, STANDING.min_probability_N)
     assert torch.equal(got.standing.last_seen_N, STANDING.last_seen_N)
+
+
+def test_the_best_weights_and_the_candidate_come_back(path):
+    tensors = [trained(seed)[0].tensors(torch.float32) for seed in (5, 6)]
+    best = Best(Kept(3, Look(2, 9), tensors[0]), Kept(6, Look(1, 12), tensors[1]), num_waiting=4)
+    save_checkpoint(path, "run", replace(PROGRESS, best=best), *trained())
+    got = load_checkpoint(path, *trained(2)).best
+    assert got.num_waiting == 4
+    for kept, expected in ((got.best, best.best), (got.candidate, best.candidate)):
+        assert kept and expected
+        assert (kept.epoch, kept.look) == (expected.epoch, expected.look)
+        assert kept.tensors.keys() == expected.tensors.keys()
+        assert all(torch.equal(kept.tensors[name], expected.tensors[name]) for name in kept.tensors)
 
 
 def test_a_plateau_that_has_not_begun_comes_back(path):

@@ -66,7 +66,7 @@ def test_uncut_gradients_are_the_whole_models_too(tiny_base, tiny_encoded, make_
     stepper = make_stepper(own=adapter)
     stepper.split_model = uncut
     stepper.activations = compute_activations(
-        uncut.prefix, tiny_encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path
+        uncut, tiny_encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path
     )
     assert all_close(gradients_of(stepper, [0, 1]), expected_gradients(tiny_base, adapter, [tiny_encoded.records[:2]]))
 

@@ -1,9 +1,10 @@
 """Hidden states below the lowest adapted layer: computed once, read in every step.
 
-Nothing under the cut changes while an adapter learns, so its work is done before the first step. The states of all
-records are packed end to end without padding; beyond a budget they live in a memory-mapped file instead of memory.
+Nothing under the cut changes while an adapter learns, so its work is done before the first step. What all prompts begin
+with is kept once, the rest of all records end to end without padding; beyond a budget that lives in a memory-mapped
+file instead of memory.
 
-Tensor names: B records of a batch, T positions, D hidden, P positions of all records packed.
+Tensor names: B records of a batch, T positions, D hidden, L shared positions, P own positions of all records packed.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from byheart.errors import ArtifactError
-from byheart.memory.batch import collate
+from byheart.memory.batch import MemoryBatch, collate, num_shared_tokens
 from byheart.memory.buckets import by_length
 from byheart.memory.encode import EncodedMemory
+from byheart.model.shared_prompt import Rows
+from byheart.model.split import SplitModel
 
 PREFIX_BATCH_TOKENS = 2048
 _RESERVED_AT_ONCE = 2**24
@@ -33,22 +36,34 @@ class ActivationCache:
     """The packed states, and where each record's begin.
 
     Attributes:
+        memory: the records.
+        shared_LD: states of what all prompts begin with, on the model's device; L may be 0.
         hidden_PD: in the model's dtype, on the CPU.
-        starts: index into P of each record's first position, and the end of the last.
+        starts: index into P of each record's first own position, and the end of the last.
         file: where the states live, if not in memory.
     """
 
+    memory: EncodedMemory
+    shared_LD: Tensor
     hidden_PD: Tensor
     starts: tuple[int, ...]
     file: Path | None
 
-    def batch(self, indices: Sequence[int], device: torch.device) -> Tensor:
-        """hidden_BTD of some records, padded on the right with zeros.
+    def batch(self, indices: Sequence[int]) -> tuple[MemoryBatch, Rows]:
+        """Some records' tokens behind what all share, and their states, padded on the right with zeros.
 
         A causal model never looks to the right, so what stands in the padding does not matter.
         """
+        device, num_shared = self.shared_LD.device, len(self.shared_LD)
+        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id, num_shared).to(device)
         rows = [self.hidden_PD[self.starts[i] : self.starts[i + 1]] for i in indices]
-        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        hidden_BTD = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        return batch, Rows(hidden_BTD, self.shared_LD if num_shared else None)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Own positions of each record."""
+        return [end - start for start, end in pairwise(self.starts)]
 
     def close(self) -> None:
         """Removes the file; the cache must not be used any more."""
@@ -57,7 +72,7 @@ class ActivationCache:
 
 
 def compute_activations(
-    prefix: Callable[[Tensor], Tensor],
+    split_model: SplitModel,
     memory: EncodedMemory,
     device: torch.device,
     *,
@@ -65,12 +80,12 @@ def compute_activations(
     directory: Path,
     advance: Callable[[int], None] = lambda _: None,
 ) -> ActivationCache:
-    """Runs every record through ``prefix`` once. Close the cache when it is no longer needed.
+    """Runs every record through the prefix once. Close the cache when it is no longer needed.
 
     Args:
-        prefix: tokens_BT → hidden_BTD.
+        split_model: the model, cut.
         memory: the records.
-        device: where ``prefix`` computes.
+        device: where the model computes.
         memory_budget_bytes: beyond this the states go to a file in ``directory``.
         directory: where that file may be.
         advance: told the number of records after each batch.
@@ -78,15 +93,21 @@ def compute_activations(
     Raises:
         ArtifactError: the file is needed and cannot be written.
     """
-    lengths = [record.num_tokens for record in memory.records]
+    num_shared = num_shared_tokens(memory.records) if split_model.shares_prompt else 0
+    shared_L = torch.tensor(memory.records[0].prompt_ids[:num_shared], device=device)
+    lengths = [record.num_tokens - num_shared for record in memory.records]
     starts = (0, *accumulate(lengths))
+    shared_LD: Tensor | None = None
     packed_PD: Tensor | None = None
     file: Path | None = None
     try:
         for indices in by_length(lengths, PREFIX_BATCH_TOKENS):
-            tokens_BT = collate([memory.records[i] for i in indices], memory.pad_id).tokens_BT.to(device)
-            hidden_BTD = prefix(tokens_BT).cpu()
+            batch = collate([memory.records[i] for i in indices], memory.pad_id, num_shared)
+            hidden = split_model.prefix(Rows(batch.tokens_BT.to(device), shared_L if num_shared else None))
+            hidden_BTD = hidden.own.cpu()
             if packed_PD is None:
+                # The same in every batch, to the dtype's rounding: one of them stands for all.
+                shared_LD = hidden.own[0, :0] if hidden.shared is None else hidden.shared.clone()
                 num_bytes = starts[-1] * hidden_BTD[0, 0].nbytes
                 file = directory / FILE_NAME if num_bytes > memory_budget_bytes else None
                 packed_PD = _empty((starts[-1], hidden_BTD.shape[-1]), hidden_BTD.dtype, file)
@@ -98,8 +119,8 @@ def compute_activations(
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
         raise
-    assert packed_PD is not None, "a memory has at least one record"
-    return ActivationCache(packed_PD, starts, file)
+    assert packed_PD is not None and shared_LD is not None, "a memory has at least one record"
+    return ActivationCache(memory, shared_LD, packed_PD, starts, file)
 
 
 def _empty(shape: tuple[int, int], dtype: torch.dtype, path: Path | None) -> Tensor:

@@ -41,6 +41,9 @@ class LearnConfig(Settings):
     plateau_epochs: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5), counted over the
     epochs that visit all records. None: half of the budget, over which the rate has fallen with the defaults."""
+    shortlist: bool = True
+    """Whether steps take the softmax over the likely words and a sample of the others, where that saves work; what
+    counts as learnt is always measured over the whole vocabulary. false: over the whole vocabulary in every step."""
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)

@@ -13,50 +13,80 @@ import torch
 from torch import Tensor
 
 from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
-from byheart.learning.loss import token_losses
-from byheart.memory.batch import collate
+from byheart.learning.loss import CHUNK_TOKENS, token_losses
+from byheart.learning.shortlist import NUM_LIKELY_EACH, Vocabulary
 from byheart.memory.buckets import by_length
-from byheart.memory.encode import EncodedMemory
+from byheart.method.weighting import CERTIFIED_PROBABILITY
 from byheart.model.split import SplitModel
+
+MOST_POSITIONS = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLosses:
-    """Losses of each record's answer tokens, nats, fp32, on the CPU.
+    """What each record's answer tokens show; losses in nats, fp32, on the CPU.
 
     Attributes:
         sum_N: over the record's tokens.
         worst_N: of its least probable token.
+        num_stubborn_N: tokens at or below p = 0.5, int64.
     """
 
     sum_N: Tensor
     worst_N: Tensor
+    num_stubborn_N: Tensor
 
 
 @torch.no_grad()
 def record_losses(
-    split_model: SplitModel,
-    memory: EncodedMemory,
-    activations: ActivationCache,
-    advance: Callable[[int], None] = lambda _: None,
+    split_model: SplitModel, activations: ActivationCache, advance: Callable[[int], None] = lambda _: None
 ) -> RecordLosses:
     """The losses of every record under the model as it stands: with an adapter where the caller has attached one.
 
     Args:
         split_model: cut at or below the adapter's lowest layer.
-        memory: the records.
         activations: ``split_model.prefix`` of every record.
         advance: told the number of records after each batch.
     """
-    sum_N, worst_N = torch.zeros(len(memory)), torch.zeros(len(memory))
-    device = split_model.model.device
-    for indices in by_length([record.num_tokens for record in memory.records], PREFIX_BATCH_TOKENS):
-        batch = collate([memory.records[i] for i in indices], memory.pad_id)
-        final_BTD = split_model.suffix(activations.batch(indices, device))
-        final_AD = final_BTD[batch.predicting_BT.to(device)]
-        nll_A = token_losses(split_model.head, final_AD, batch.target_A.to(device))[0].cpu()
-        none_B = torch.zeros(len(indices))
-        sum_N[indices] = none_B.index_add(0, batch.record_A, nll_A)
-        worst_N[indices] = none_B.scatter_reduce(0, batch.record_A, nll_A, reduce="amax")
+    num_records = len(activations.memory)
+    sum_N, worst_N = torch.zeros(num_records), torch.zeros(num_records)
+    num_stubborn_N = torch.zeros(num_records, dtype=torch.int64)
+    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
+        batch, hidden = activations.batch(indices)
+        final_AD = split_model.suffix(hidden, batch.predicting_BT)
+        nll_A = token_losses(split_model.head, final_AD, batch.target_A)[0].cpu()
+        none_B, record_A = torch.zeros(len(indices)), batch.record_A.cpu()
+        sum_N[indices] = none_B.index_add(0, record_A, nll_A)
+        worst_N[indices] = none_B.scatter_reduce(0, record_A, nll_A, reduce="amax")
+        is_stubborn_A = ~((-nll_A).exp() > CERTIFIED_PROBABILITY)
+        num_stubborn_N[indices] = torch.bincount(record_A[is_stubborn_A], minlength=len(indices))
         advance(len(indices))
-    return RecordLosses(sum_N, worst_N)
+    return RecordLosses(sum_N, worst_N, num_stubborn_N)
+
+
+@torch.no_grad()
+def likely_words(split_model: SplitModel, activations: ActivationCache) -> Vocabulary | None:
+    """The words that a step must not leave to chance: all answer tokens, and what the model as it stands finds likely
+    where they are predicted; looked up at no more than `MOST_POSITIONS` of those places.
+
+    Returns:
+        The vocabulary to draw shortlists from; None where that would not save much, or the model cannot.
+    """
+    if not split_model.picks_words:
+        return None
+    device = split_model.model.device
+    records = activations.memory.records
+    found = {word for record in records for word in record.answer_ids}
+    num_seen = 0
+    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
+        batch, hidden = activations.batch(indices)
+        final_AD = split_model.suffix(hidden, batch.predicting_BT)
+        for final_CD in final_AD[: MOST_POSITIONS - num_seen].split(CHUNK_TOKENS):
+            likely = split_model.head(final_CD).topk(NUM_LIKELY_EACH).indices
+            found.update(likely.flatten().tolist())
+        num_seen += len(final_AD)
+        if num_seen >= MOST_POSITIONS:
+            break
+    num_words = split_model.model.get_output_embeddings().weight.shape[0]
+    vocabulary = Vocabulary(torch.tensor(sorted(found), device=device), num_words)
+    return vocabulary if vocabulary.pays else None

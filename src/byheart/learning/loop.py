@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from byheart.errors import InterruptedRunError
+from byheart.learning.best import Looking
 from byheart.learning.config import LearnConfig
 from byheart.learning.events import EpochEvent, Listener
 from byheart.learning.state import EpochSums, Progress, load_checkpoint, save_checkpoint
@@ -31,13 +32,17 @@ class LearnResult:
     Attributes:
         stop_reason: certified (a full pass agreed), budget, or plateau.
         num_epochs: epochs run.
-        train_seconds: of training steps, over all starts of the run; full passes and loading not counted.
+        weights_epoch: the one at whose end the adapter had the weights that it was left with.
+        train_seconds: of training steps, over all starts of the run; looks, full passes and loading not counted.
+        earlier_seconds: of all the run's work in the starts before this one, each up to its last checkpoint.
         last_event: of the last epoch.
     """
 
     stop_reason: StopReason
     num_epochs: int
+    weights_epoch: int
     train_seconds: float
+    earlier_seconds: float
     last_event: EpochEvent
 
 
@@ -47,17 +52,22 @@ class Hooks:
 
     Attributes:
         verify: a full pass over all records; True where every answer token is above the threshold.
+        look: measures an adapter cheaply, so that a run which is not certified keeps its best weights;
+            None: its last.
         on_epoch: told after each epoch.
         interrupted: asked after each step; True stops the run at a checkpoint.
         checkpoint: where the checkpoint is kept; one that is there is gone on from; None: nowhere.
         run_fingerprint: identity of the run, written into the checkpoint.
+        started: when this start of the run began, by ``time.monotonic``.
     """
 
     verify: Callable[[], bool] | None = None
+    look: Looking | None = None
     on_epoch: Listener = lambda event: None
     interrupted: Callable[[], bool] = lambda: False
     checkpoint: Path | None = None
     run_fingerprint: str = ""
+    started: float = field(default_factory=time.monotonic)
 
 
 def learn(
@@ -70,6 +80,8 @@ def learn(
     hooks: Hooks,
 ) -> LearnResult:
     """Trains the stepper's adapter until every record is certified, the budget is spent, or a plateau is reached.
+
+    Certified, it keeps the weights that the full pass agreed to; else the best that a look has found.
 
     Args:
         stepper: takes the steps.
@@ -111,6 +123,7 @@ class _Run:
         self.progress = Progress(Standing.unseen(len(stepper.memory)))
         if hooks.checkpoint is not None and hooks.checkpoint.exists():
             self.progress = load_checkpoint(hooks.checkpoint, stepper.adapter, stepper.optimizer)
+        self.earlier_seconds = self.progress.total_seconds
         best, num_stale = self.progress.plateau
         self.num_epochs = config.num_epochs(len(stepper.memory))
         self.plateau = Plateau(config.patience(self.num_epochs), best, num_stale)
@@ -123,8 +136,23 @@ class _Run:
             event = self.one_epoch()
             self.hooks.on_epoch(event)
             if reason := self.stop_reason(event):
-                return LearnResult(reason, event.epoch, event.train_seconds, event)
+                return LearnResult(
+                    stop_reason=reason,
+                    num_epochs=event.epoch,
+                    weights_epoch=event.epoch if reason == "certified" else self.settle(event.epoch),
+                    train_seconds=event.train_seconds,
+                    earlier_seconds=self.earlier_seconds,
+                    last_event=event,
+                )
+            if self.hooks.look is not None:
+                self.progress.best.take_in(event, self.stepper.adapter, self.hooks.look)
             self.save_when_due()
+
+    def settle(self, epoch: int) -> int:
+        """Leaves the best weights in the adapter; the epoch they are of."""
+        if self.hooks.look is None:
+            return epoch
+        return self.progress.best.settle(epoch, self.stepper.adapter, self.hooks.look)
 
     def one_epoch(self) -> EpochEvent:
         progress, config = self.progress, self.config
@@ -139,7 +167,7 @@ class _Run:
                 progress.order[start : start + size],
                 self.learning_rate(progress.step, len(starts)),
                 progress.weighting_state,
-                dropout_seed=(self.seed << 32) + progress.num_steps,
+                seed=(self.seed << 32) + progress.num_steps,
             )
             progress.step, progress.num_steps = progress.step + 1, progress.num_steps + 1
             self.take_in(outcomes, time.monotonic() - before)
@@ -207,6 +235,7 @@ class _Run:
 
     def save(self) -> None:
         self.saved_at = time.monotonic()
+        self.progress.total_seconds = self.earlier_seconds + self.saved_at - self.hooks.started
         if self.hooks.checkpoint is None:
             return
         save_checkpoint(

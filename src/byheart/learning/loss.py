@@ -1,7 +1,8 @@
 """Per-token loss of packed answer tokens, in fp32 whatever the model's dtype.
 
 The logits of a few hundred tokens over a large vocabulary are the largest tensor of a step, so they are taken in chunks
-of tokens; beyond one chunk they are computed again in the backward pass instead of kept.
+of tokens; beyond one chunk they are computed again in the backward pass instead of kept. While learning, a shortlist
+may stand for the vocabulary.
 
 Tensor names: A packed answer tokens, D hidden, V vocabulary.
 """
@@ -15,19 +16,26 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from byheart.learning.shortlist import Shortlist
+
 CHUNK_TOKENS = 512
 
 
 def token_losses(
-    head: Callable[[Tensor], Tensor], final_AD: Tensor, target_A: Tensor, chunk_tokens: int = CHUNK_TOKENS
+    head: Callable[..., Tensor],
+    final_AD: Tensor,
+    target_A: Tensor,
+    chunk_tokens: int = CHUNK_TOKENS,
+    shortlist: Shortlist | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Loss of each answer token, and whether greedy decoding would choose it.
 
     Args:
-        head: final_AD → logits_AV.
+        head: final_AD → logits_AV; with a shortlist (final_AD, word_K) → logits_AK.
         final_AD: final hidden states at the positions that predict the answer tokens.
         target_A: the answer tokens' ids, int64.
         chunk_tokens: answer tokens whose logits exist at once.
+        shortlist: the words to take the softmax over; None: the whole vocabulary.
 
     Returns:
         nll_A: −log p(target) in nats, fp32, with gradient to ``final_AD``.
@@ -35,9 +43,16 @@ def token_losses(
     """
 
     def one_chunk(final_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
-        logits_CV = head(final_CD).float()
+        if shortlist is None:
+            logits_CV = head(final_CD).float()
+            is_argmax_C = logits_CV.argmax(-1) == target_C
+        else:
+            logits_CV = head(final_CD, shortlist.word_K).float()
+            target_C = shortlist.place(target_C)
+            is_argmax_C = logits_CV.argmax(-1) == target_C
+            logits_CV = logits_CV + shortlist.weight_log_K
         # Not logsumexp less the logit: that rounds at the size of the logits, which can put a tie above p = 0.5.
-        return F.cross_entropy(logits_CV, target_C, reduction="none"), logits_CV.argmax(-1) == target_C
+        return F.cross_entropy(logits_CV, target_C, reduction="none"), is_argmax_C
 
     if len(target_A) <= chunk_tokens:
         return one_chunk(final_AD, target_A)

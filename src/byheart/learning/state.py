@@ -1,13 +1,14 @@
 """Everything a run must remember between two steps, and its checkpoint: one file, replaced whole.
 
-The file is safetensors: fp32 master weights, AdamW's moments and the records' standing as tensors, the rest as JSON in
-its header. A run that goes on from it takes the same steps, to the last bit on a CPU, as one that was never stopped.
+The file is safetensors: fp32 master weights, the best ones so far, AdamW's moments and the records' standing as
+tensors, the rest as JSON in its header. A run that goes on from it takes the same steps, to the last bit on a CPU, as
+one that was never stopped.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError
+from byheart.learning.best import Best
 from byheart.method.schedule import Standing
 from byheart.method.weighting import WeightingState
 from byheart.model.adapter import Adapter
@@ -49,8 +51,10 @@ class Progress:
         weighting_state: the weighting's own.
         sums: of the epoch under way.
         train_seconds: of all training so far, over all starts.
+        total_seconds: of everything so far, over all starts.
         plateau: (fewest stubborn tokens, stale epochs) of `stopping.Plateau`.
         verification: (not before, wait) of `stopping.Verification`.
+        best: the best weights so far.
     """
 
     standing: Standing
@@ -61,8 +65,10 @@ class Progress:
     weighting_state: WeightingState = field(default_factory=dict)
     sums: EpochSums = field(default_factory=EpochSums)
     train_seconds: float = 0.0
+    total_seconds: float = 0.0
     plateau: tuple[int | None, int] = (None, 0)
     verification: tuple[int, int] = (0, 1)
+    best: Best = field(default_factory=Best)
 
 
 def save_checkpoint(
@@ -76,6 +82,7 @@ def save_checkpoint(
     tensors: dict[str, Tensor] = {
         "standing.min_probability": progress.standing.min_probability_N,
         "standing.last_seen": progress.standing.last_seen_N,
+        **progress.best.tensors(),
     }
     adam_steps = 0
     for name, parameter in adapter.named_parameters():
@@ -85,8 +92,9 @@ def save_checkpoint(
                 adam_steps = int(value)
             else:
                 tensors[f"{key}.{name}"] = value.detach().cpu()
-    plain = asdict(progress)
+    plain = {each.name: getattr(progress, each.name) for each in fields(progress)}
     del plain["standing"]
+    plain |= {"sums": asdict(progress.sums), "best": progress.best.plain()}
     header = {
         "schema_version": SCHEMA_VERSION,
         "run_fingerprint": run_fingerprint,
@@ -123,7 +131,8 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
     plain = header["progress"]
     standing = Standing(tensors["standing.min_probability"], tensors["standing.last_seen"])
     lists = {"plateau": tuple(plain.pop("plateau")), "verification": tuple(plain.pop("verification"))}
-    return Progress(standing=standing, sums=EpochSums(**plain.pop("sums")), **lists, **plain)
+    sums, best = EpochSums(**plain.pop("sums")), Best.restored(plain.pop("best"), tensors)
+    return Progress(standing=standing, sums=sums, best=best, **lists, **plain)
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from byheart.errors import DivergedError
 from byheart.learning.activations import ActivationCache
 from byheart.learning.config import LearnConfig
 from byheart.learning.loss import token_losses
-from byheart.memory.batch import collate
-from byheart.memory.encode import EncodedMemory
+from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState, objective
 from byheart.model.adapter import Adapter, attached
 from byheart.model.split import SplitModel
@@ -48,23 +47,24 @@ class Stepper:
     Args:
         split_model: cut at or below the adapter's lowest layer.
         adapter: fp32 master weights, changed in place.
-        memory: the records.
         activations: ``split_model.prefix`` of every record.
         weighting: how much each answer token counts.
         config: batch, clipping and AdamW.
+        vocabulary: the words to draw each step's shortlist from; None: the softmax is taken over all words.
     """
 
     def __init__(
         self,
         split_model: SplitModel,
         adapter: Adapter,
-        memory: EncodedMemory,
         activations: ActivationCache,
         weighting: TokenWeighting,
         config: LearnConfig,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
-        self.split_model, self.adapter, self.memory, self.activations = split_model, adapter, memory, activations
-        self.weighting, self.config = weighting, config
+        self.split_model, self.adapter, self.activations = split_model, adapter, activations
+        self.memory = activations.memory
+        self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
         self.parameters = list(adapter.parameters())
         self.device = self.parameters[0].device
         self.optimizer = torch.optim.AdamW(
@@ -76,7 +76,7 @@ class Stepper:
         )
 
     def step(
-        self, indices: Sequence[int], learning_rate: float, state: WeightingState, dropout_seed: int
+        self, indices: Sequence[int], learning_rate: float, state: WeightingState, seed: int
     ) -> tuple[list[BatchOutcome], WeightingState]:
         """One optimizer step over some records, in batches; none is taken where no token has a weight.
 
@@ -84,19 +84,20 @@ class Stepper:
             indices: the step's records.
             learning_rate: of this step.
             state: the weighting's.
-            dropout_seed: of the adapter's dropout, so that a resumed run draws what an unbroken one draws.
+            seed: of the adapter's dropout and the shortlist, so that a resumed run draws what an unbroken one draws.
 
         Raises:
             DivergedError: a loss or the gradient is not finite; no step is taken.
         """
         if self.adapter.placement.lora_dropout:
-            torch.manual_seed(dropout_seed)
+            torch.manual_seed(seed)
         size = self.config.batch_size
         batches = [indices[start : start + size] for start in range(0, len(indices), size)]
         outcomes: list[BatchOutcome] = []
+        shortlist = self.vocabulary.draw(seed) if self.vocabulary is not None else None
         with attached(self.split_model.model, self.adapter):
             for batch in batches:
-                outcome, state = self._forward_backward(batch, state, 1 / len(batches))
+                outcome, state = self._forward_backward(batch, state, 1 / len(batches), shortlist)
                 outcomes.append(outcome)
         if any(parameter.grad is not None for parameter in self.parameters):
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
@@ -108,17 +109,16 @@ class Stepper:
         return outcomes, state
 
     def _forward_backward(
-        self, indices: Sequence[int], state: WeightingState, share_of_step: float
+        self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
     ) -> tuple[BatchOutcome, WeightingState]:
-        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id)
-        hidden_BTD = self.activations.batch(indices, self.device)
-        final_AD = self.split_model.suffix(hidden_BTD)[batch.predicting_BT.to(self.device)]
-        nll_A, is_argmax_A = token_losses(self.split_model.head, final_AD, batch.target_A.to(self.device))
+        batch, hidden = self.activations.batch(indices)
+        final_AD = self.split_model.suffix(hidden, batch.predicting_BT)
+        nll_A, is_argmax_A = token_losses(self.split_model.head, final_AD, batch.target_A, shortlist=shortlist)
         tokens = TokenBatch(
             nll_A=nll_A.detach(),
             is_argmax_A=is_argmax_A,
-            record_A=batch.record_A.to(self.device),
-            position_A=batch.position_A.to(self.device),
+            record_A=batch.record_A,
+            position_A=batch.position_A,
             record_ids=batch.record_ids,
         )
         weight_A, state = self.weighting(tokens, state)
@@ -128,7 +128,7 @@ class Stepper:
         seen_A = tokens.nll_A.cpu()
         if not torch.isfinite(seen_A).all():
             raise self._diverged("a token's loss")
-        worst_nll_B = torch.zeros(len(indices)).scatter_reduce(0, batch.record_A, seen_A, reduce="amax")
+        worst_nll_B = torch.zeros(len(indices)).scatter_reduce(0, batch.record_A.cpu(), seen_A, reduce="amax")
         return BatchOutcome(indices, float(value.detach()), seen_A, worst_nll_B), state
 
     def _diverged(self, what: str) -> DivergedError:
