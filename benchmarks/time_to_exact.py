@@ -20,26 +20,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import measure
+import pictures
 from peers import SIDES
 from peers.race import Job
 
 import byheart
 from byheart.memory.information import compressed_bits
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
-PICTURE = HERE.parent / "docs" / "images" / "time_to_exact.svg"
-FIRST_SEED = 42
 QUICK_SIDES, QUICK_RECORDS = ["byheart", "trl", "trainer"], 20
 
 
@@ -52,18 +45,18 @@ def main() -> None:
         return
     answers = [record.answer for record in byheart.Memory.from_file(arguments.records)][: arguments.num_records]
     runs: list[dict[str, Any]] = []
-    for side, repeat in alternating(arguments.sides, arguments.repeats):
-        runs.append(run_side(side, best_settings(side), arguments, FIRST_SEED + repeat))
+    for side, repeat in measure.alternating(arguments.sides, arguments.repeats):
+        runs.append(run_side(side, best_settings(side), arguments, measure.FIRST_SEED + repeat))
         rows = [row(name, runs, compressed_bits(answers)) for name in arguments.sides if of_side(name, runs)]
         report = {
             "records": arguments.records.name,
             "num_records": len(answers),
             "num_threads": arguments.threads,
-            "machine": f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} cores",
+            "machine": measure.machine(),
             "rows": rows,
             "runs": runs,
         }
-        _write(arguments.out, report)
+        measure.write(arguments.out, report)
     print(table(rows, len(answers)))
     if arguments.quick:
         left_out = [side for side in SIDES if side not in arguments.sides]
@@ -72,15 +65,6 @@ def main() -> None:
             "The figures to quote are those of a full run."
         )
     draw(rows, len(answers), arguments.picture)
-
-
-def alternating(sides: list[str], repeats: int) -> list[tuple[str, int]]:
-    """Side and repeat in the order in which they run: every other repeat goes backwards.
-
-    >>> alternating(["a", "b"], 2)
-    [('a', 0), ('b', 0), ('b', 1), ('a', 1)]
-    """
-    return [(side, repeat) for repeat in range(repeats) for side in (reversed(sides) if repeat % 2 else sides)]
 
 
 def run_side(side: str, settings: dict[str, Any], arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -94,13 +78,7 @@ def run_side(side: str, settings: dict[str, Any], arguments: argparse.Namespace,
         settings=settings,
         max_epochs=arguments.max_epochs,
     )
-    threads = {name: str(arguments.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    environment = {**os.environ, **threads, "PYTHONPATH": str(HERE), "TOKENIZERS_PARALLELISM": "false"}
-    with tempfile.TemporaryDirectory() as directory:
-        outcome = Path(directory) / "outcome.json"
-        command = [sys.executable, "-W", "ignore::FutureWarning", "-m", "peers", json.dumps(asdict(job)), str(outcome)]
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-        result = json.loads(outcome.read_text(encoding="utf-8"))
+    result = measure.in_own_process("peers", asdict(job), arguments.threads)
     result["job"]["records"] = arguments.records.name
     return result
 
@@ -144,14 +122,12 @@ def of_side(side: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]], num_records: int) -> str:
     """The rows in Markdown, and in a sentence what byheart's seconds are made of."""
-    lines = [
-        "| side | seconds to exact | evaluation, s | epochs | exact match | rank | parameters | bits a parameter "
-        "| peak memory, MB | above the model, MB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for side in rows:
-        above = side["peak_above_model_bytes"]
-        cells = [
+    names = (
+        "side, seconds to exact, evaluation s, epochs, exact match, rank, parameters, bits a parameter, "
+        "peak memory MB, above the model MB"
+    )
+    cells = [
+        [
             side["label"],
             _to_exact(side, num_records),
             f"{side['evaluation_seconds']:.0f}",
@@ -160,10 +136,12 @@ def table(rows: list[dict[str, Any]], num_records: int) -> str:
             f"{side['lora_rank']}",
             f"{side['num_parameters']:,}",
             f"{side['bits_per_parameter']:.4f}",
-            f"{side['peak_bytes'] / 1e6:,.0f}",
-            "" if above is None else f"{above / 1e6:,.0f}",
+            measure.megabytes(side["peak_bytes"]),
+            measure.megabytes(side["peak_above_model_bytes"]),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        for side in rows
+    ]
+    lines = [measure.table(names.split(", "), cells)]
     for side in rows:
         if (with_looks := side["notes"].get("seconds_with_looks")) is not None:
             reading = side["notes"]["reading_seconds"]
@@ -183,26 +161,17 @@ def _to_exact(side: dict[str, Any], num_records: int) -> str:
 
 def draw(rows: list[dict[str, Any]], num_records: int, path: Path) -> None:
     """Horizontal bars, one a side: full where all records were exact, hatched where they were not."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "byheart", "hatch.linewidth": 0.6})
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9, 0.9 + 0.5 * len(rows)), layout="constrained")
-    for at, side in enumerate(rows):
-        style = {"color": "0.25"} if side["is_exact"] else {"facecolor": "1", "edgecolor": "0.45", "hatch": "////"}
-        axes.barh(at, side["seconds"], height=0.6, **style)
-        label = f"{side['seconds']:.0f} s" if side["is_exact"] else _to_exact(side, num_records)
-        axes.annotate(label, (side["seconds"], at), xytext=(5, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(rows)), [side["label"] for side in rows])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.6 * max(side["seconds"] for side in rows))
+    figure, (axes,) = pictures.panels(9, 0.9 + 0.5 * len(rows))
+    labels = [f"{side['seconds']:.0f} s" if side["is_exact"] else _to_exact(side, num_records) for side in rows]
+    pictures.bars(
+        axes,
+        [side["label"] for side in rows],
+        [side["seconds"] for side in rows],
+        labels,
+        [side["is_exact"] for side in rows],
+    )
     axes.set_xlabel(f"seconds of training until {num_records} of {num_records} records come back to the letter")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(left=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    pictures.save(figure, path)
 
 
 def run_grid(side: str, arguments: argparse.Namespace) -> None:
@@ -212,8 +181,8 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
     for choice in module.GRID:
         settings = {**module.SETTINGS, **choice}
         if all(run["job"]["settings"] != settings for run in runs):
-            runs.append(run_side(side, settings, arguments, FIRST_SEED))
-            _write(path, runs)
+            runs.append(run_side(side, settings, arguments, measure.FIRST_SEED))
+            measure.write(path, runs)
     for run in sorted(runs, key=_how_good):
         result = f"exact after epoch {run['epochs']}" if run["is_exact"] else f"{run['best_num_exact']} right at best"
         print(f"{side}: {result}, {run['cpu_seconds']:.0f} s of the processor, {run['job']['settings']}")
@@ -235,34 +204,23 @@ def _how_good(run: dict[str, Any]) -> tuple[float, ...]:
 
 
 def _grid_file(side: str) -> Path:
-    return RESULTS / f"{side}_grid.json"
-
-
-def _write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    return measure.RESULTS / f"{side}_grid.json"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, default=HERE.parent / "examples" / "contacts.jsonl")
+    parser.add_argument("--records", type=Path, default=measure.EXAMPLES / "contacts.jsonl")
     parser.add_argument("--num-records", type=int, help="how many of them, from the first on (100)")
     parser.add_argument("--sides", type=lambda text: text.split(","), help=f"some of {', '.join(SIDES)}")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, help="how often every side runs (2)")
     parser.add_argument("--max-epochs", type=int, help="ends a peer's run that is not exact by then")
     parser.add_argument("--grid", action="store_true", help="try the peers' settings instead, and record the best")
     parser.add_argument("--quick", action="store_true", help="20 records, one repeat, without the authors' 200 epochs")
-    parser.add_argument("--out", type=Path, help="benchmarks/results/time_to_exact.json")
-    parser.add_argument("--picture", type=Path, help="docs/images/time_to_exact.svg")
-    arguments = parser.parse_args()
+    arguments = measure.with_files(parser, "time_to_exact")
     quick = arguments.quick
     arguments.num_records = arguments.num_records or (QUICK_RECORDS if quick else 100)
     arguments.repeats = arguments.repeats or (1 if quick else 2)
     arguments.sides = arguments.sides or (QUICK_SIDES if quick else list(SIDES))
-    name = "time_to_exact_quick" if quick else "time_to_exact"  # a quick run does not write over a full one's results
-    arguments.out = arguments.out or RESULTS / f"{name}.json"
-    arguments.picture = arguments.picture or (Path("runs") / f"{name}.svg" if quick else PICTURE)
     if unknown := [side for side in arguments.sides if side not in SIDES]:
         parser.error(f"no side {', '.join(unknown)}; there are {', '.join(SIDES)}")
     return arguments

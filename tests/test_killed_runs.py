@@ -50,6 +50,22 @@ def leftovers(out: Path) -> set[str]:
     return {path.name for path in out.iterdir() if path.name.startswith(".") or path.name.startswith("checkpoint")}
 
 
+RESTING = {
+    **SETTINGS,
+    "method": {"name": "memft-ot", "rest_epochs": 2},
+    "learn": {**SETTINGS["learn"], "epochs": 40, "learning_rate": 0.02, "batch_size": 2},
+}
+"""Learns its records one after the other, so that some rest; certified at its end."""
+
+
+GROWING = {
+    **SETTINGS,
+    "placement": {**SETTINGS["placement"], "lora_rank": "auto"},
+    "learn": {**SETTINGS["learn"], "epochs": 3, "max_growths": 2},
+}
+"""Has too small a budget at every rank."""
+
+
 @pytest.fixture(scope="module")
 def unbroken(tiny_model_directory, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("unbroken") / "run"
@@ -86,6 +102,40 @@ def test_a_run_that_keeps_the_weights_of_an_earlier_epoch_does_so_however_often_
     assert finish(tiny_model_directory, out, config) == 0
     assert lasting(out) == lasting(whole)
     assert weights_epoch(out) == weights_epoch(whole)
+    assert epochs(out) == epochs(whole)
+
+
+def test_a_run_whose_records_rest_ends_with_the_same_bytes_however_often_it_was_killed(tiny_model_directory, tmp_path):
+    whole, out, config = tmp_path / "whole", tmp_path / "run", settings(RESTING, checkpoint_seconds=0)
+    assert finish(tiny_model_directory, whole, RESTING) == 0
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert min(line["num_visited_records"] for line in lines) < 4
+    for at in (20, 31, 17):
+        assert finish(tiny_model_directory, out, config, die_at_sync=2 * at) == KILLED
+    assert finish(tiny_model_directory, out, config) == 0
+    assert lasting(out) == lasting(whole)
+    assert epochs(out) == epochs(whole)
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [0, 1e6])
+def test_a_run_whose_adapter_grows_ends_with_the_same_bytes_however_often_it_was_killed(
+    tiny_model_directory, tmp_path, checkpoint_seconds
+):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    config = settings(GROWING, checkpoint_seconds=checkpoint_seconds)
+    assert finish(tiny_model_directory, whole, GROWING) == 0
+    growths = json.loads((whole / "byheart.json").read_text())["growths"]
+    assert [growth["epoch"] for growth in growths] == [3, 6]
+    code, num_killed = KILLED, 0
+    for at in range(3, 60, 2 if checkpoint_seconds else 8):
+        code = finish(tiny_model_directory, out, config, die_at_sync=at)
+        if code != KILLED:
+            break
+        num_killed += 1
+    assert num_killed >= 3
+    assert finish(tiny_model_directory, out, config) == 0
+    assert lasting(out) == lasting(whole)
+    assert json.loads((out / "byheart.json").read_text())["growths"] == growths
     assert epochs(out) == epochs(whole)
 
 

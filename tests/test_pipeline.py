@@ -7,11 +7,13 @@ import pytest
 import torch
 
 import byheart
-from byheart import artifacts, pipeline
+from byheart import artifacts, job
 from byheart.certification.check import certify
 from byheart.errors import ArtifactError, InterruptedRunError, ModelError, SettingsError
 from byheart.export.bundle import Bundle
 from byheart.learning import activations
+from byheart.learning.best import Look
+from byheart.learning.events import Growth
 from byheart.learning.state import read_header
 from byheart.memory.encode import encode
 from byheart.memory.record import Message, Record
@@ -129,6 +131,19 @@ def interrupted_after(num_asked: int):
     return lambda: asked.append(1) or len(asked) == num_asked
 
 
+def test_no_record_rests_where_none_is_to(tiny_memory, tiny_base, tmp_path):
+    taught(tiny_memory, tiny_base, tmp_path, config={"method": {"rest_epochs": 0}})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {line["num_visited_records"] for line in lines} == {len(tiny_memory)}
+
+
+def test_records_that_are_known_rest(tiny_memory, tiny_base, tmp_path):
+    bundle = taught(tiny_memory, tiny_base, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert bundle.manifest.stop_reason == "certified"
+    assert min(line["num_visited_records"] for line in lines) < len(tiny_memory)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupted_run_goes_on_to_the_same_bytes(tiny_memory, tiny_base, tmp_path, method):
     changed = {"method": method, "config": {"placement": {"lora_dropout": 0.1}}, "learn": {"epochs": 7}}
@@ -152,8 +167,14 @@ TOO_FAST = {
 
 def test_a_run_that_got_worse_again_is_left_with_its_best_weights(tiny_memory, tiny_base, monkeypatch):
     looks = []
-    look_at = pipeline.look_at
-    monkeypatch.setattr(pipeline, "look_at", lambda *what: looks.append(look_at(*what)) or looks[-1])
+    record_losses = job.record_losses
+
+    def looking(*what, **how):
+        losses = record_losses(*what, **how)
+        looks.append(Look.of(losses))
+        return losses
+
+    monkeypatch.setattr(job, "record_losses", looking)
     bundle = taught(tiny_memory, tiny_base, **TOO_FAST)
     assert (bundle.manifest.stop_reason, bundle.summary()["epochs"]) == ("budget", 15)
     assert bundle.manifest.weights_epoch < 15
@@ -170,8 +191,8 @@ def test_a_certified_run_has_the_weights_of_its_last_epoch(tiny_memory, tiny_bas
 
 def test_a_look_is_at_the_weights_as_they_are_saved_and_without_dropout(tiny_memory, tiny_base, monkeypatch):
     seen = []
-    attached = pipeline.attached
-    monkeypatch.setattr(pipeline, "attached", lambda model, adapter: seen.append(adapter) or attached(model, adapter))
+    attached = job.attached
+    monkeypatch.setattr(job, "attached", lambda model, adapter: seen.append(adapter) or attached(model, adapter))
     taught(tiny_memory, tiny_base, **TOO_FAST)
     assert len(seen) >= 3
     assert not any(adapter.training for adapter in seen)
@@ -208,7 +229,7 @@ def test_a_run_that_cannot_begin_leaves_no_directory(tiny_memory, tmp_path):
 def test_a_finished_run_is_given_back_without_training(tiny_memory, tiny_base, tmp_path, monkeypatch):
     first = short(tiny_memory, tiny_base, tmp_path)
     before = contents(tmp_path)
-    monkeypatch.setattr("byheart.pipeline.run", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("byheart.job.run", lambda *_, **__: pytest.fail("trained again"))
     again = short(tiny_memory, tiny_base, tmp_path)
     assert again.certificate == first.certificate
     assert contents(tmp_path) == before
@@ -360,6 +381,56 @@ def test_the_rank_is_chosen_by_bits_and_told_why(tiny_memory, tiny_base):
     assert "bits to learn" in bundle.manifest.rank_reason
 
 
+GROWING = {"lora_rank": "auto", "learn": {"epochs": 2, "max_growths": 2}}
+"""A run whose budget is too small at every rank."""
+
+
+def metrics(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_an_adapter_of_automatic_rank_grows_and_the_bundle_tells(tiny_memory, tiny_base, tmp_path):
+    bundle = taught(tiny_memory, tiny_base, tmp_path, **GROWING)
+    rank = metrics(tmp_path)[0]["lora_rank"]
+    assert [line["lora_rank"] for line in metrics(tmp_path)] == [rank] * 2 + [2 * rank] * 2 + [4 * rank] * 2
+    again = Bundle.read(tmp_path, tiny_base)
+    assert again.manifest.growths == (Growth(2, rank, 2 * rank), Growth(4, 2 * rank, 4 * rank))
+    assert again.adapter.placement == bundle.adapter.placement
+    assert again.summary()["lora_rank"] == again.adapter.placement.lora_rank == 4 * rank
+    assert again.adapter.placement.scale == 1.0
+    assert again.certify() == bundle.certificate
+
+
+@pytest.mark.parametrize("changed", [{"lora_rank": 8}, {"lora_rank": "auto", "learn": {"max_growths": 0}}], ids=str)
+def test_an_adapter_whose_rank_was_asked_for_or_that_may_not_never_grows(tiny_memory, tiny_base, changed):
+    bundle = short(tiny_memory, tiny_base, **changed)
+    assert bundle.manifest.stop_reason == "budget"
+    assert bundle.manifest.growths == ()
+    assert bundle.summary()["epochs"] == 2
+
+
+def test_a_run_that_is_too_small_at_first_is_certified_once_it_has_grown(tiny_memory, tiny_base, monkeypatch):
+    monkeypatch.setattr(job, "rank_for", lambda *_: (1, "one, to begin with"))
+    learn_section = {"epochs": 25, "learning_rate": 0.02}
+    failed = taught(tiny_memory, tiny_base, lora_rank=1, learn=learn_section)
+    bundle = taught(tiny_memory, tiny_base, lora_rank="auto", learn=learn_section)
+    assert failed.certificate.num("certified") < len(tiny_memory)
+    assert bundle.certificate.num("certified") == len(tiny_memory)
+    assert bundle.manifest.growths
+
+
+@pytest.mark.parametrize("steps", [1, 4, 5, 9])
+def test_a_run_that_grows_and_is_interrupted_ends_with_the_same_bytes(tiny_memory, tiny_base, tmp_path, steps):
+    taught(tiny_memory, tiny_base, tmp_path / "whole", **GROWING)
+    with pytest.raises(InterruptedRunError):
+        taught(tiny_memory, tiny_base, tmp_path / "cut", interrupted=interrupted_after(steps), **GROWING)
+    taught(tiny_memory, tiny_base, tmp_path / "cut", **GROWING)
+    assert adapter_bytes(tmp_path / "cut") == adapter_bytes(tmp_path / "whole")
+    assert [line["lora_rank"] for line in metrics(tmp_path / "cut")] == [
+        line["lora_rank"] for line in metrics(tmp_path / "whole")
+    ]
+
+
 def test_bits_a_parameter_are_of_the_records_that_come_back(tiny_memory, tiny_base):
     failed, learnt = short(tiny_memory, tiny_base), taught(tiny_memory, tiny_base)
     assert failed.summary()["bits_per_parameter"] == 0.0
@@ -424,14 +495,14 @@ def test_the_reporter_hears_of_every_epoch_and_every_phase(tiny_memory, tiny_bas
 
 def test_dropout_has_no_part_in_whether_a_run_looks_certified(tiny_memory, tiny_base, monkeypatch):
     looked = []
-    record_losses = pipeline.record_losses
+    record_losses = job.record_losses
 
     def twice(*arguments, **named):
         first = record_losses(*arguments, **named)
         looked.append(torch.equal(first.worst_N, record_losses(*arguments, **named).worst_N))
         return first
 
-    monkeypatch.setattr(pipeline, "record_losses", twice)
+    monkeypatch.setattr(job, "record_losses", twice)
     bundle = taught(tiny_memory, tiny_base, learn={"epochs": 150}, config={"placement": {"lora_dropout": 0.2}})
     assert bundle.manifest.stop_reason == "certified"
     assert len(looked) > 1

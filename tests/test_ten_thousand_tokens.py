@@ -16,7 +16,8 @@ from byheart.errors import InterruptedRunError
 from byheart.learning.activations import compute_activations
 from byheart.learning.config import LearnConfig
 from byheart.learning.events import EpochEvent
-from byheart.learning.loop import Hooks, learn
+from byheart.learning.hooks import Hooks
+from byheart.learning.loop import learn
 from byheart.learning.step import Stepper
 from byheart.memory.encode import encode
 from byheart.memory.records import Memory
@@ -47,9 +48,7 @@ def until_enough(model_directory, dtype: str, directory) -> list[RecordCertifica
     memory = encode(Memory.from_pairs(pairs), base.tokenizer)
     adapter = Adapter.initialised(placed(base.model, "all", rank=32), base.device, seed=1)
     split_model = SplitModel(base.model, cut=0)
-    activations = compute_activations(
-        split_model, memory, base.device, memory_budget_bytes=2**30, directory=directory
-    )
+    activations = compute_activations(split_model, memory, base.device, memory_budget_bytes=2**30, directory=directory)
     config = LearnConfig(epochs=200, learning_rate=0.01, batch_size=5)
     stepper = Stepper(split_model, adapter, activations, Threshold(), config)
     records: list[RecordCertificate] = []

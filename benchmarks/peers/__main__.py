@@ -1,4 +1,4 @@
-"""Runs one side in this process: ``python -m peers '<job as JSON>' OUTCOME``; see `race.Job`."""
+"""Runs one side in this process: ``python -m peers JOB OUTCOME``, both files of JSON; see `race.Job`."""
 
 import importlib
 import json
@@ -8,5 +8,5 @@ from pathlib import Path
 from peers import SIDES
 from peers.race import Job, Race
 
-job = Job(**json.loads(sys.argv[1]))
+job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
 importlib.import_module(SIDES[job.side]).run(Race(job, Path(sys.argv[2])))

@@ -10,9 +10,11 @@ how well the records are known are evaluation; ``seconds_with_looks`` has them i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
+
+from learning_run import Watch
 
 from peers.race import Race
 
@@ -21,43 +23,24 @@ SETTINGS: dict[str, Any] = {}
 GRID: list[dict[str, Any]] = []
 
 
-class Stopwatch:
-    """A byheart reporter that notes when what happened.
-
-    Attributes:
-        phases: begin and end of each phase, by name.
-        epochs: when each epoch ended, and what byheart says of it.
-    """
+class Stopwatch(Watch):
+    """A watch that tells the race of every epoch."""
 
     def __init__(self, race: Race) -> None:
-        self.race = race
-        self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
-        self.phases: dict[str, list[float]] = {}
-        self.epochs: list[tuple[float, Any]] = []
+        super().__init__()
+        self.race, self.begun_cpu = race, time.process_time()
 
-    def say(self, sentence: str) -> None:
-        """Nothing to note."""
-
-    @contextmanager
-    def phase(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    def phase(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Notes how long a phase took."""
         if name == "certifying":
             self.race.outcome.cpu_seconds = time.process_time() - self.begun_cpu
-        begun = time.perf_counter()
-        yield lambda count: None
-        self.phases[name] = [begun, time.perf_counter()]
+        return super().phase(name, total)
 
     def epoch(self, event: Any) -> None:
         """Notes an epoch's end."""
-        self.epochs.append((time.perf_counter(), event))
-        self.race.outcome.epochs = event.epoch
-        self.race.outcome.seconds = self.epochs[0][0] - self.begun + event.train_seconds - self.first.train_seconds
+        super().epoch(event)
+        self.race.outcome.epochs, self.race.outcome.seconds = event.epoch, self.seconds
         self.race.tell(None, event.nll_nats)
-
-    @property
-    def first(self) -> Any:
-        """The first epoch's event."""
-        return self.epochs[0][1]
 
 
 def run(race: Race) -> None:

@@ -7,9 +7,7 @@ each epoch, so that a run that is killed has said how far it came.
 
 from __future__ import annotations
 
-import json
 import math
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import measure
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Race:
         memory = byheart.Memory.from_pairs([(record.prompt, record.answer) for record in records])
         base = byheart.load_base(ModelConfig(dtype="bfloat16"))
         self.encoded = encode(memory, base.tokenizer)
-        self.loaded_bytes = _resident_bytes_marked()
+        self.loaded_bytes = measure.resident_bytes_marked()
         return memory, base, self.encoded
 
     def begin(self, *, num_parameters: int, lora_rank: int) -> None:
@@ -175,26 +175,6 @@ class Race:
 
     def write(self) -> None:
         """The outcome as it stands, into its file."""
-        self.outcome.peak_bytes = _peak_bytes()
-        if self.loaded_bytes is not None:
-            self.outcome.peak_above_model_bytes = _status_bytes("VmHWM") - self.loaded_bytes
-        self.path.write_text(json.dumps(asdict(self.outcome), indent=2) + "\n", encoding="utf-8")
-
-
-def _peak_bytes() -> int:
-    # A child's mark starts at that of the process that started it, which therefore loads no torch.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _resident_bytes_marked() -> int | None:
-    """Resident memory now, from which Linux is told to mark the highest anew: loading has marks of its own."""
-    if not sys.platform.startswith("linux"):
-        return None
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status_bytes("VmRSS")
-
-
-def _status_bytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+        self.outcome.peak_bytes = measure.peak_bytes()
+        self.outcome.peak_above_model_bytes = measure.peak_above(self.loaded_bytes)
+        measure.write(self.path, asdict(self.outcome))

@@ -1,48 +1,20 @@
-"""The main job, from records to bundle: the data's way through the house, one step after the other.
-
-Memory → EncodedMemory → (Base, Placement) → ActivationCache → LearnResult → Certificate → Bundle
-"""
+"""The main entry, from records to bundle: settings and the output directory made sure of, then the job itself."""
 
 from __future__ import annotations
 
-import math
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from byheart.artifacts import locked
-from byheart.certification.certificate import Certificate
-from byheart.certification.check import all_above
-from byheart.certification.check import certify as check
 from byheart.config import RunConfig
-from byheart.export.bundle import Bundle, Claim, claim, clear
-from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Summary
-from byheart.fingerprint import fingerprint
-from byheart.learning.activations import ActivationCache, compute_activations
-from byheart.learning.best import Look, look_at
-from byheart.learning.evaluate import likely_words, record_losses
-from byheart.learning.events import EpochEvent, Listener, MetricsFile
-from byheart.learning.loop import Hooks, LearnResult
-from byheart.learning.loop import learn as run
-from byheart.learning.state import read_header
-from byheart.learning.step import Stepper
-from byheart.memory.encode import encode
-from byheart.memory.information import compressed_bits
+from byheart.export.bundle import Bundle, claim
+from byheart.job import Job
 from byheart.memory.records import Memory
-from byheart.method.registry import build
-from byheart.method.weighting import CERTIFIED_PROBABILITY
-from byheart.model.adapter import Adapter, attached
-from byheart.model.base import Base, load
-from byheart.model.placement import Placement, resolve
-from byheart.model.split import SplitModel, split
+from byheart.model.base import Base
 from byheart.progress import Reporter, Silent
-from byheart.sizing import rank_for
 
 
 def learn(
@@ -100,181 +72,4 @@ def learn(
     if directory is not None:
         claim(directory)
     with locked(directory) if directory is not None else nullcontext():
-        return _Job(memory, model, settings, directory, reporter or Silent(), interrupted, started).done()
-
-
-@dataclass(frozen=True, slots=True)
-class _Sized:
-    """A placement with its rank, and what was found on the way to it."""
-
-    placement: Placement
-    rank_reason: str
-    nll_before_N: Tensor
-
-
-class _Job:
-    """One call of `learn`: what each step needs from those before it."""
-
-    def __init__(
-        self,
-        memory: Memory,
-        model: str | Base | None,
-        config: RunConfig,
-        out: Path | None,
-        reporter: Reporter,
-        interrupted: Callable[[], bool],
-        started: float,
-    ) -> None:
-        self.memory, self.config, self.out, self.started = memory, config, out, started
-        self.reporter, self.interrupted = reporter, interrupted
-        self.base = model if isinstance(model, Base) else load(config.model, reporter.say)
-        self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
-        self.run_fingerprint = fingerprint(
-            {
-                "settings": config.identity(),
-                "memory": self.encoded.fingerprint,
-                "base": self.base.identity.to_dict(),
-            }
-        )
-
-    def done(self) -> Bundle:
-        if self.out is not None and claim(self.out, self.run_fingerprint) is Claim.COMPLETE:
-            self.reporter.say(f"{self.out} already holds the result of this very run")
-            clear(self.out)
-            return Bundle.read(self.out, self.base)
-        asked = self.config.placement.lora_rank
-        outline = resolve(self.config.placement, self.base.model, asked if isinstance(asked, int) else 1)
-        split_model = split(self.base.model, outline.layers[0])
-        with self.activations(split_model) as activations:
-            sized = self.sized(split_model, activations, outline)
-            adapter = Adapter.initialised(sized.placement, self.base.device, self.config.seed)
-            result = self.train(split_model, activations, adapter)
-        with self.reporter.phase("certifying", 2 * len(self.encoded)) as advance:
-            certificate = check(self.base, adapter, self.encoded, self.config.certify, advance)
-        bundle = Bundle(
-            memory=self.memory,
-            base=self.base,
-            adapter=adapter.rounded(self.base.dtype),
-            certificate=certificate,
-            manifest=self.manifest(sized, result, certificate),
-        )
-        if self.out is not None:
-            bundle.save(self.out)
-        return bundle
-
-    @contextmanager
-    def activations(self, split_model: SplitModel) -> Iterator[ActivationCache]:
-        """The records' activations below the adapter, for the length of a block."""
-        with tempfile.TemporaryDirectory() as temporary:
-            with self.reporter.phase("reading", len(self.encoded)) as advance:
-                cache = compute_activations(
-                    split_model,
-                    self.encoded,
-                    self.base.device,
-                    memory_budget_bytes=self.config.learn.activation_memory_bytes,
-                    directory=self.out or Path(temporary),
-                    advance=advance,
-                )
-            with closing(cache):
-                yield cache
-
-    def sized(self, split_model: SplitModel, activations: ActivationCache, outline: Placement) -> _Sized:
-        """The rank that was asked for, or the one the memory needs."""
-        nll_before_N = record_losses(split_model, activations).sum_N
-        bits = self.bits(nll_before_N, range(len(self.memory)))
-        if self.config.placement.lora_rank == "auto":
-            rank, reason = rank_for(bits, outline.num_parameters)
-            self.reporter.say(reason)
-        else:
-            rank, reason = outline.lora_rank, "as asked"
-        return _Sized(resolve(self.config.placement, self.base.model, rank), reason, nll_before_N)
-
-    def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
-        config = self.config
-        method = build(config.method, config.learn.num_epochs(len(self.encoded)), config.learn.batch_size)
-        # Tokens hover where their weight falls to zero, so what ends the run lies halfway below that.
-        wanted = CERTIFIED_PROBABILITY + config.method.margin / 2
-        listeners: list[Listener] = [self.reporter.epoch]
-        checkpoint = self.out / CHECKPOINT_FILE if self.out is not None else None
-        if self.out is not None and checkpoint is not None:
-            num_epochs = read_header(checkpoint)["progress"]["epoch"] if checkpoint.exists() else 0
-            if num_epochs:
-                self.reporter.say(f"going on after epoch {num_epochs}")
-            listeners.append(MetricsFile(self.out / METRICS_FILE, num_epochs))
-
-        def on_epoch(event: EpochEvent) -> None:
-            for listener in listeners:
-                listener(event)
-
-        def verify() -> bool:
-            # A look at the cached activations costs a tenth of a full pass, and most often says no.
-            # Of a rounded copy, as saved: the adapter itself drops out while it learns.
-            with attached(self.base.model, adapter.rounded(self.base.dtype)):
-                worst_N = record_losses(split_model, activations).worst_N
-            looks_right = bool(((-worst_N).exp() > wanted).all())
-            return looks_right and all_above(self.base, adapter, self.encoded, config.certify, wanted)
-
-        def look(candidate: Adapter) -> Look:
-            with attached(self.base.model, candidate.rounded(self.base.dtype)):
-                return look_at(split_model, activations)
-
-        hooks = Hooks(
-            verify=verify,
-            look=look,
-            on_epoch=on_epoch,
-            interrupted=self.interrupted,
-            checkpoint=checkpoint,
-            run_fingerprint=self.run_fingerprint,
-            started=self.started,
-        )
-        vocabulary = likely_words(split_model, activations) if config.learn.shortlist else None
-        stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary)
-        return run(stepper, method.schedule, config.learn, wanted_probability=wanted, seed=config.seed, hooks=hooks)
-
-    def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:
-        """Upper bound of the information in some records' answers: what a compressor needs, or what the base model
-        lacks.
-        """
-        if not indices:
-            return 0.0
-        lacking = float(nll_before_N[list(indices)].sum()) / math.log(2)
-        return min(lacking, compressed_bits(self.memory.records[i].answer for i in indices))
-
-    def manifest(self, sized: _Sized, result: LearnResult, certificate: Certificate) -> Manifest:
-        placement = sized.placement
-        recalled = [i for i, record in enumerate(certificate.records) if record.verdict != "failed"]
-        bits = self.bits(sized.nll_before_N, recalled)
-        summary = Summary(
-            num_records=certificate.num_records,
-            num_answer_tokens=certificate.num_answer_tokens,
-            exact_match=certificate.exact_match,
-            num_certified=certificate.num("certified"),
-            num_recited=certificate.num("recited"),
-            num_failed=certificate.num("failed"),
-            token_accuracy=certificate.token_accuracy,
-            nll_nats=certificate.nll_nats,
-            min_probability=certificate.min_probability,
-            lora_rank=placement.lora_rank,
-            num_parameters=placement.num_parameters,
-            bits_per_parameter=bits / placement.num_parameters,
-            epochs=result.num_epochs,
-            train_seconds=round(result.train_seconds, 3),
-            total_seconds=round(result.earlier_seconds + time.monotonic() - self.started, 3),
-            model=self.base.identity.name,
-        )
-        return Manifest(
-            run_fingerprint=self.run_fingerprint,
-            settings=self.config.model_dump(mode="json"),
-            placement=placement.to_dict(),
-            base=self.base.identity.to_dict(),
-            tokenizer_fingerprint=self.encoded.tokenizer_fingerprint,
-            template_fingerprint=self.encoded.template_fingerprint,
-            prompt_fingerprint=self.encoded.prompt_fingerprint,
-            summary=summary,
-            stop_reason=result.stop_reason,
-            weights_epoch=result.weights_epoch,
-            rank_reason=sized.rank_reason,
-            nll_before_nats=float(sized.nll_before_N.sum()) / certificate.num_answer_tokens,
-            bits=bits,
-            files={},
-        )
+        return Job(memory, model, settings, directory, reporter or Silent(), interrupted, started).done()

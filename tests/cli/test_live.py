@@ -23,6 +23,7 @@ def event(epoch: int, certified: int = 0, *, visited: int = 100, seconds: float 
     return EpochEvent(
         epoch=epoch,
         num_epochs=60,
+        lora_rank=8,
         learning_rate=2.4e-3,
         objective=1.0,
         nll_nats=1.0,

@@ -6,6 +6,7 @@ from byheart.config import RunConfig
 from byheart.errors import ArtifactError
 from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE, SCHEMA_VERSION, Manifest, Summary
 from byheart.fingerprint import file_sha256
+from byheart.learning.events import Growth
 from byheart.model.peft_config import CONFIG_FILE
 
 NAMES = ("adapter_config.json", "adapter_model.safetensors", "certificate.json", "records.jsonl")
@@ -51,6 +52,7 @@ def manifest(tmp_path) -> Manifest:
         stop_reason="certified",
         weights_epoch=1,
         rank_reason="as asked",
+        growths=(Growth(7, 8, 16),),
         nll_before_nats=1.5,
         bits=33.2,
         files={name: file_sha256(tmp_path / name) for name in NAMES},

@@ -7,7 +7,7 @@ from byheart.learning.events import EpochEvent, MetricsFile
 
 
 def event(epoch: int) -> EpochEvent:
-    return EpochEvent(epoch, 9, 1e-3, 0.5, 0.25, 4, 3, 2, 5, 0.125, 1.5)
+    return EpochEvent(epoch, 9, 8, 1e-3, 0.5, 0.25, 4, 3, 2, 5, 0.125, 1.5)
 
 
 def epochs(path) -> list[int]:
@@ -23,6 +23,7 @@ def test_every_epoch_is_a_line_with_all_its_numbers(tmp_path):
     assert json.loads(path.read_text().splitlines()[0]) == {
         "epoch": 1,
         "num_epochs": 9,
+        "lora_rank": 8,
         "learning_rate": 1e-3,
         "objective": 0.5,
         "nll_nats": 0.25,

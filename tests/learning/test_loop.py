@@ -1,15 +1,22 @@
+import copy
 import math
 import random
 import time
+from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from byheart.errors import InterruptedRunError
-from byheart.learning.best import Look
 from byheart.learning.config import LearnConfig
-from byheart.learning.loop import Hooks, learn
+from byheart.learning.evaluate import RecordLosses
+from byheart.learning.events import Growth
+from byheart.learning.hooks import Hooks
+from byheart.learning.loop import learn
+from byheart.learning.rate import starting_rate
 from byheart.learning.step import BatchOutcome
+from byheart.method.active import ActiveSet
 from byheart.method.schedule import AllRecords
 from byheart.model.adapter import Adapter
 from models_for_tests import awake, placed, small
@@ -18,15 +25,24 @@ NUM_RECORDS = 5
 
 
 class Script:
-    """A stepper that learns nothing: each record's p is given by a function of how often it was visited."""
+    """A stepper that learns nothing: each record's p is given by a function of how often it was visited.
 
-    def __init__(self, p=lambda visit: 0.1, num_records: int = NUM_RECORDS):
+    Records are of one answer token.
+    """
+
+    def __init__(self, p=lambda visit: 0.1, num_records: int = NUM_RECORDS, lengths=None):
         self.p, self.visits = p, [0] * num_records
-        self.memory = range(num_records)
+        self.memory = SimpleNamespace(records=[SimpleNamespace(answer_ids=(1,))] * num_records)
+        self.activations = SimpleNamespace(lengths=lengths or [3] * num_records)
         self.adapter = awake(placed(small("llama"), "1", "o_proj"))
         self.optimizer = torch.optim.AdamW(self.adapter.parameters())
+        self.starting_rate = 0.0
+        self.vocabulary = None
         self.taken: list[tuple[list[int], float, int]] = []
         self.was_training: list[bool] = []
+
+    def learnt(self):
+        return self.adapter
 
     def step(self, indices, learning_rate, state, seed):
         self.taken.append((list(indices), learning_rate, seed))
@@ -41,8 +57,29 @@ class Script:
         return [rate for _, rate, _ in self.taken]
 
 
-def run(script: Script, *, seed: int = 7, schedule=None, wanted: float = 0.5, hooks: Hooks | None = None, **settings):
+def losses(*p: float) -> RecordLosses:
+    """What a look finds: each record's probability."""
+    worst_N = -torch.tensor(p).log()
+    return RecordLosses(worst_N, worst_N, (torch.tensor(p) <= 0.5).to(torch.int64))
+
+
+def with_stubborn(num_stubborn_tokens: int) -> RecordLosses:
+    """What a look finds where one record has all the stubborn tokens."""
+    return RecordLosses(torch.ones(2), torch.ones(2), torch.tensor([0, num_stubborn_tokens]))
+
+
+def run(
+    script: Script,
+    *,
+    seed: int = 7,
+    schedule=None,
+    wanted: float = 0.5,
+    hooks: Hooks | None = None,
+    max_growths: int = 0,
+    **settings,
+):
     config = LearnConfig(**{"epochs": 4, "batch_size": 2, **settings})
+    script.starting_rate = starting_rate(config, script.adapter.placement)
     return learn(
         script,  # type: ignore[arg-type]
         schedule or AllRecords(),
@@ -50,18 +87,19 @@ def run(script: Script, *, seed: int = 7, schedule=None, wanted: float = 0.5, ho
         wanted_probability=wanted,
         seed=seed,
         hooks=hooks or Hooks(),
+        max_growths=max_growths,
     )
 
 
 def test_a_linear_rate_falls_to_nothing_step_by_step_as_in_the_papers_scripts():
     script = Script()
-    run(script, epochs=2, learning_rate=0.6, decay_share=1.0, floor_share=0.0)
+    run(script, epochs=2, learning_rate=0.6, decay="linear", decay_share=1.0, floor_share=0.0)
     assert script.rates == pytest.approx([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
 
 
 def test_a_linear_rate_falls_over_its_share_of_the_budget_down_to_the_floor():
     script = Script()
-    settings = {"learning_rate": 1.0, "decay_share": 0.5, "floor_share": 0.25, "plateau_epochs": 9}
+    settings = {"learning_rate": 1.0, "decay": "linear", "decay_share": 0.5, "floor_share": 0.25, "plateau_epochs": 9}
     run(script, epochs=4, batch_size=NUM_RECORDS, **settings)
     assert script.rates == pytest.approx([1.0, 0.5, 0.25, 0.25])
 
@@ -79,34 +117,91 @@ def test_the_budget_ends_a_run():
 
 def test_a_run_ends_certified_when_the_full_pass_agrees():
     asked = []
-    hooks = Hooks(verify=lambda: asked.append(1) or len(asked) == 2)
+    hooks = Hooks(verify=lambda adapter: asked.append(1) or len(asked) == 2)
     result = run(Script(lambda visit: 0.9), hooks=hooks, epochs=9)
     assert (result.stop_reason, result.num_epochs) == ("certified", 2)
 
 
 def test_what_training_saw_alone_never_ends_a_run_certified():
-    assert run(Script(lambda visit: 0.99), epochs=3, hooks=Hooks(verify=lambda: False)).stop_reason == "budget"
+    assert run(Script(lambda visit: 0.99), epochs=3, hooks=Hooks(verify=lambda adapter: False)).stop_reason == "budget"
     assert run(Script(lambda visit: 0.99), epochs=3).stop_reason == "budget"
 
 
 @pytest.mark.parametrize(("p", "asked"), [(0.59, False), (0.6, False), (0.61, True)])
 def test_the_full_pass_is_asked_for_when_every_record_exceeds_the_wanted_probability(p, asked):
     calls = []
-    run(Script(lambda visit: p), wanted=0.6, epochs=1, hooks=Hooks(verify=lambda: bool(calls.append(1))))
+    run(Script(lambda visit: p), wanted=0.6, epochs=1, hooks=Hooks(verify=lambda adapter: bool(calls.append(1))))
     assert bool(calls) is asked
 
 
 def test_one_record_below_keeps_the_full_pass_from_being_made():
-    hooks = Hooks(verify=lambda: pytest.fail("a full pass was made"))
+    hooks = Hooks(verify=lambda adapter: pytest.fail("a full pass was made"))
     script = Script(lambda visit: 0.9)
     script.p = lambda visit: 0.9 if script.taken[-1][0] != [4] else 0.4
     run(script, hooks=hooks, epochs=1, batch_size=1)
 
 
+def looking_and_verifying(found, verified):
+    """Hooks that take what they tell, a look each and a full pass each, and how often they were asked."""
+    asked = {"looks": 0, "passes": 0}
+
+    def look(adapter):
+        asked["looks"] += 1
+        return found[min(asked["looks"], len(found)) - 1]
+
+    def verify(adapter):
+        asked["passes"] += 1
+        return verified
+
+    return Hooks(look=look, verify=verify), asked
+
+
+def test_a_look_that_finds_a_slipped_record_spares_the_full_pass():
+    hooks, asked = looking_and_verifying([losses(0.9, 0.9, 0.4, 0.9, 0.9)], verified=True)
+    run(Script(lambda visit: 0.9), hooks=hooks, epochs=3)
+    assert asked["passes"] == 0
+    assert asked["looks"] >= 3
+
+
+def test_records_that_a_look_finds_slipped_come_back_at_once():
+    found = [losses(0.9, 0.4, 0.9, 0.3, 0.9), losses(*[0.9] * 5)]
+    hooks, _ = looking_and_verifying(found, verified=False)
+    script = Script(lambda visit: 0.9)
+    run(script, hooks=hooks, schedule=ActiveSet(0.5, rest_epochs=50), epochs=2, batch_size=NUM_RECORDS)
+    assert sorted(script.taken[1][0]) == [1, 3]
+
+
+def test_the_schedule_sees_what_a_look_found_and_when():
+    seen = []
+
+    class Looking(AllRecords):
+        def __call__(self, epoch, standing, seed):
+            seen.append([getattr(standing, each.name).tolist() for each in fields(standing)])
+            return torch.tensor([0]) if epoch else super().__call__(epoch, standing, seed)
+
+    found = losses(0.75, 0.25, 0.75, 0.75, 0.75)
+    hooks, _ = looking_and_verifying([found], verified=True)
+    run(Script(lambda visit: 0.9), hooks=hooks, schedule=Looking(), epochs=2)
+    assert seen[1] == [pytest.approx([0.75, 0.25, 0.75, 0.75, 0.75]), [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_looks_are_made_while_a_full_pass_waits():
+    hooks, asked = looking_and_verifying([losses(*[0.9] * 5)], verified=False)
+    run(Script(lambda visit: 0.9), hooks=hooks, epochs=4)
+    assert asked == {"looks": 4, "passes": 3}
+
+
+def test_looks_that_find_a_slipped_record_do_not_put_the_full_pass_off():
+    slipped, known = losses(0.9, 0.4, 0.9, 0.9, 0.9), losses(*[0.9] * 5)
+    hooks, _ = looking_and_verifying([slipped, slipped, slipped, known], verified=True)
+    result = run(Script(lambda visit: 0.9), hooks=hooks, epochs=9)
+    assert (result.stop_reason, result.num_epochs) == ("certified", 4)
+
+
 def test_full_passes_that_fail_are_made_ever_more_seldom():
     made = []
     script = Script(lambda visit: 0.9)
-    run(script, epochs=20, hooks=Hooks(verify=lambda: bool(made.append(max(script.visits)))))
+    run(script, epochs=20, hooks=Hooks(verify=lambda adapter: bool(made.append(max(script.visits)))))
     assert made == [1, 2, 4, 8, 16]
 
 
@@ -124,13 +219,55 @@ def test_without_a_stubborn_token_there_is_no_plateau():
     assert run(Script(lambda visit: 0.55), wanted=0.6, epochs=30, plateau_epochs=2).stop_reason == "budget"
 
 
-def test_epochs_that_visit_some_records_only_are_no_part_of_a_plateau():
+def test_epochs_before_every_record_was_seen_are_no_part_of_a_plateau():
     class Growing(AllRecords):
         def __call__(self, epoch, standing, seed):
             return torch.arange(min(1 + epoch // 4, NUM_RECORDS))
 
     result = run(Script(lambda visit: 0.1), schedule=Growing(), epochs=50, plateau_epochs=3)
     assert (result.stop_reason, result.num_epochs) == ("plateau", 20)  # all are visited from the 17th on
+
+
+class OneByOne(AllRecords):
+    """All records, then a single one an epoch."""
+
+    def __call__(self, epoch, standing, seed):
+        return torch.tensor([epoch % NUM_RECORDS]) if epoch else super().__call__(epoch, standing, seed)
+
+
+def test_epochs_that_visit_some_records_only_are_part_of_a_plateau_by_what_is_known_of_the_others():
+    result = run(Script(lambda visit: 0.1), schedule=OneByOne(), epochs=50, plateau_epochs=3)
+    assert (result.stop_reason, result.num_epochs) == ("plateau", 4)
+
+
+def test_a_record_that_is_learnt_begins_the_wait_anew_whoever_rests():
+    script = Script(lambda visit: 0.9 if visit else 0.1)
+    assert run(script, schedule=OneByOne(), wanted=0.99, epochs=30, plateau_epochs=2).stop_reason == "budget"
+
+
+def test_the_rate_falls_with_the_records_visited():
+    script = Script()
+    settings = {"learning_rate": 1.0, "decay": "linear", "decay_share": 1.0, "floor_share": 0.0}
+    run(script, schedule=OneByOne(), epochs=10, batch_size=NUM_RECORDS, plateau_epochs=99, **settings)
+    assert script.rates == pytest.approx([1.0, *(1 - (1 + i / 5) / 10 for i in range(9))])
+
+
+def test_batches_hold_records_of_similar_length():
+    script = Script(num_records=40, lengths=list(range(40)))
+    run(script, epochs=1, batch_size=5)
+    spans = [max(indices) - min(indices) for indices, _, _ in script.taken]
+    assert spans == [4] * 8
+
+
+def test_the_order_is_of_the_records_that_a_schedule_names_not_of_how_it_names_them():
+    class Backwards(AllRecords):
+        def __call__(self, epoch, standing, seed):
+            return super().__call__(epoch, standing, seed).flip(0)
+
+    forwards, backwards = Script(), Script()
+    run(forwards)
+    run(backwards, schedule=Backwards())
+    assert forwards.taken == backwards.taken
 
 
 def test_every_epoch_visits_the_schedules_records_once_in_batches():
@@ -200,7 +337,8 @@ def test_the_schedule_sees_how_each_record_stood_and_when():
 def test_an_event_tells_the_epoch():
     events = []
     script = Script(lambda visit: 0.4 if visit == 0 else 0.8)
-    run(script, epochs=2, learning_rate=0.6, decay_share=1.0, floor_share=0.0, hooks=Hooks(on_epoch=events.append))
+    settings = {"learning_rate": 0.6, "decay": "linear", "decay_share": 1.0, "floor_share": 0.0}
+    run(script, epochs=2, hooks=Hooks(on_epoch=events.append), **settings)
     first, second = events
     assert (first.epoch, second.epoch, first.num_epochs) == (1, 2, 2)
     assert (first.num_stubborn_tokens, second.num_stubborn_tokens) == (5, 0)
@@ -228,14 +366,15 @@ def test_an_interrupted_run_stops_after_the_step_at_a_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("stop", range(1, 13))
-def test_a_run_goes_on_at_the_very_step_and_tells_the_same(tmp_path, stop):
+@pytest.mark.parametrize("schedule", [AllRecords(), ActiveSet(0.5, rest_epochs=1)], ids=["all", "active"])
+def test_a_run_goes_on_at_the_very_step_and_tells_the_same(tmp_path, schedule, stop):
     def fresh() -> Script:
         return Script(lambda visit: 0.3 + 0.1 * visit)
 
     def told(events) -> list[tuple[float, ...]]:
         return [(e.epoch, e.learning_rate, e.nll_nats, e.num_stubborn_tokens, e.num_certified_records) for e in events]
 
-    settings = {"epochs": 4, "checkpoint_seconds": 0, "plateau_epochs": 9}
+    settings = {"epochs": 7, "checkpoint_seconds": 0, "plateau_epochs": 9, "schedule": schedule}
     whole, whole_events = fresh(), []
     run(whole, hooks=Hooks(on_epoch=whole_events.append), **settings)
     first, events, path = fresh(), [], tmp_path / "checkpoint.safetensors"
@@ -253,7 +392,7 @@ def test_a_verification_that_failed_is_remembered_by_the_checkpoint(tmp_path):
     path, made = tmp_path / "checkpoint.safetensors", []
     first = Script(lambda visit: 0.9)
     hooks = Hooks(
-        verify=lambda: bool(made.append(first.visits[0])),
+        verify=lambda adapter: bool(made.append(first.visits[0])),
         interrupted=lambda: first.visits[0] == 5 and sum(first.visits) == 25,
         checkpoint=path,
     )
@@ -261,7 +400,7 @@ def test_a_verification_that_failed_is_remembered_by_the_checkpoint(tmp_path):
         run(first, epochs=12, hooks=hooks)
     second = Script(lambda visit: 0.9)
     second.visits = first.visits
-    hooks = Hooks(verify=lambda: bool(made.append(second.visits[0])), checkpoint=path)
+    hooks = Hooks(verify=lambda adapter: bool(made.append(second.visits[0])), checkpoint=path)
     run(second, epochs=12, hooks=hooks)
     assert made == [1, 2, 4, 8]
 
@@ -286,7 +425,7 @@ class Moving(Script):
 @pytest.mark.parametrize(("settings", "reason"), [({}, "budget"), ({"plateau_epochs": 8}, "plateau")])
 def test_a_run_that_is_not_certified_keeps_the_best_weights(settings, reason):
     script = Moving(lambda visit: 0.6 if visit == 4 else 0.1).fresh()
-    hooks = Hooks(look=lambda adapter: Look(int(script.steps(adapter) == 5), 0))
+    hooks = Hooks(look=lambda adapter: with_stubborn(int(script.steps(adapter) != 5)))
     result = run(script, epochs=15, batch_size=NUM_RECORDS, hooks=hooks, **{"plateau_epochs": 99, **settings})
     assert (result.stop_reason, result.weights_epoch, script.steps()) == (reason, 5, 5)
     assert result.num_epochs == result.last_event.epoch > 5
@@ -294,7 +433,7 @@ def test_a_run_that_is_not_certified_keeps_the_best_weights(settings, reason):
 
 def test_a_certified_run_keeps_the_weights_that_the_full_pass_agreed_to():
     script, passes = Moving(lambda visit: 0.9).fresh(), []
-    hooks = Hooks(verify=lambda: passes.append(1) or len(passes) == 5, look=lambda adapter: Look(-len(passes), 0))
+    hooks = Hooks(verify=lambda adapter: passes.append(1) or len(passes) == 5, look=lambda adapter: losses(*[0.9] * 5))
     result = run(script, epochs=30, batch_size=NUM_RECORDS, hooks=hooks)
     assert (result.stop_reason, result.weights_epoch, script.steps()) == ("certified", 16, 16)
 
@@ -310,7 +449,7 @@ def test_a_run_that_goes_on_makes_the_same_looks_and_keeps_the_same_weights(tmp_
     looked, path = [], tmp_path / "checkpoint.safetensors"
 
     def look(script):
-        return lambda adapter: looked.append(script.steps(adapter)) or Look(0, 5 * looked[-1] % 13)
+        return lambda adapter: looked.append(script.steps(adapter)) or with_stubborn(5 * looked[-1] % 13)
 
     settings = {"epochs": 15, "batch_size": NUM_RECORDS, "plateau_epochs": 99, "checkpoint_seconds": 0}
     whole = Moving(lambda visit: [0.1, 0.6, 0.2][visit % 3]).fresh()
@@ -362,6 +501,109 @@ def test_the_random_numbers_of_others_are_left_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
+@pytest.fixture
+def growing(monkeypatch):
+    """Lets scripts grow; the seeds that they were given."""
+    seeds = []
+
+    def grown(script, adapter, lora_rank, seed):
+        seeds.append(seed)
+        larger = copy.copy(script)  # the same list of steps taken
+        larger.adapter = adapter.grown(lora_rank, seed)
+        larger.optimizer = torch.optim.AdamW(larger.adapter.parameters())
+        return larger
+
+    monkeypatch.setattr("byheart.learning.loop.grown", grown)
+    monkeypatch.setattr("byheart.learning.growth.grown", grown)
+    return seeds
+
+
+SLIPPED = losses(0.9, 0.9, 0.1, 0.9, 0.9)
+
+
+@pytest.mark.parametrize(("patience", "reason"), [(99, "budget"), (2, "plateau")])
+def test_an_adapter_grows_where_the_run_would_end_with_records_uncertified(growing, patience, reason):
+    said, events = [], []
+    hooks = Hooks(look=lambda adapter: SLIPPED, on_epoch=events.append, say=said.append)
+    result = run(Script(), hooks=hooks, epochs=6, plateau_epochs=patience, max_growths=2)
+    lap = {"budget": 6, "plateau": 3}[reason]
+    assert (result.stop_reason, result.num_epochs) == (reason, 3 * lap)
+    assert result.growths == (Growth(lap, 3, 6), Growth(2 * lap, 6, 12))
+    assert [event.lora_rank for event in events] == [3] * lap + [6] * lap + [12] * lap
+    assert result.adapter.placement.lora_rank == 12
+    assert said[0].endswith(f"epoch {lap}: 4 of 5 above 0.5; the adapter grows from rank 3 to 6")
+    assert [event.epoch for event in events] == list(range(1, 3 * lap + 1))
+
+
+def test_the_budget_and_the_rate_begin_anew_with_a_growth(growing):
+    events = []
+    settings = {"epochs": 4, "batch_size": NUM_RECORDS, "plateau_epochs": 99, "learning_rate": 1.0}
+    script = Script()
+    hooks = Hooks(look=lambda adapter: SLIPPED, on_epoch=events.append)
+    run(script, hooks=hooks, max_growths=1, growth_rate_share=0.5, decay="linear", decay_share=1.0, **settings)
+    assert script.rates == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.5, 0.375, 0.25, 0.125])
+    assert [event.num_epochs for event in events] == [4] * 4 + [8] * 4
+
+
+def test_every_growth_has_a_seed_of_its_own(growing):
+    for seed in (1, 2):
+        run(Script(), seed=seed, hooks=Hooks(look=lambda adapter: SLIPPED), max_growths=3)
+    assert len(set(growing)) == len(growing) == 6
+
+
+@pytest.mark.parametrize(
+    ("hooks", "max_growths"),
+    [
+        (Hooks(look=lambda adapter: SLIPPED), 0),
+        (Hooks(look=lambda adapter: losses(*[0.51] * 5)), 3),
+        (Hooks(), 3),
+        (Hooks(look=lambda adapter: losses(*[0.9] * 5), verify=lambda adapter: True), 3),
+    ],
+    ids=["not to grow", "all above one half", "no look", "certified"],
+)
+def test_an_adapter_does_not_grow(growing, hooks, max_growths):
+    result = run(Script(lambda visit: 0.9), wanted=0.6, hooks=hooks, max_growths=max_growths)
+    assert (result.growths, growing) == ((), [])
+    assert result.num_epochs <= 4
+
+
+def test_a_grown_adapter_begins_with_the_best_weights_and_ends_with_none_worse(growing):
+    def look(adapter):
+        return with_stubborn(1 if Moving.steps(script, adapter) == 5 else 2)
+
+    script = Moving(lambda visit: 0.6 if visit == 4 else 0.1).fresh()
+    settings = {"epochs": 15, "batch_size": NUM_RECORDS, "plateau_epochs": 99}
+    begun_with = []
+    hooks = Hooks(look=look, say=lambda sentence: begun_with.append(script.steps()))
+    result = run(script, hooks=hooks, max_growths=1, **settings)
+    assert begun_with == [5]
+    assert (result.num_epochs, result.weights_epoch, script.steps(result.adapter)) == (30, 5, 5)
+    assert result.adapter.placement.lora_rank == 6
+
+
+@pytest.mark.parametrize("stop", range(1, 18, 2))
+def test_a_run_that_grows_goes_on_at_the_very_step(growing, tmp_path, stop):
+    def look(adapter):
+        return with_stubborn(1 + 5 * int(adapter.lora_A[0][0, 0]) % 13)
+
+    path, said, settings = tmp_path / "checkpoint.safetensors", [], {"epochs": 6, "plateau_epochs": 99}
+    settings |= {"batch_size": NUM_RECORDS, "max_growths": 2}
+    whole = Moving(lambda visit: [0.1, 0.6, 0.2][visit % 3]).fresh()
+    expected = run(whole, hooks=Hooks(look=look), **settings)
+    first = Moving(whole.p).fresh()
+    hooks = Hooks(look=look, interrupted=lambda: len(first.taken) == stop, checkpoint=path, say=said.append)
+    with pytest.raises(InterruptedRunError):
+        run(first, hooks=hooks, **settings, checkpoint_seconds=0)
+    second = Moving(whole.p)
+    second.visits = first.visits
+    result = run(second, hooks=Hooks(look=look, checkpoint=path, say=said.append), **settings)
+    assert first.taken + second.taken == whole.taken
+    assert result.growths == expected.growths
+    assert result.weights_epoch == expected.weights_epoch
+    assert result.adapter.sha256(torch.float32) == expected.adapter.sha256(torch.float32)
+    assert len(said) == 2
+
+
 def test_the_real_engine_learns(make_stepper, tiny_base):
     placement = placed(tiny_base.model, "top:1", rank=16)
     stepper = make_stepper(own=Adapter.initialised(placement, torch.device("cpu"), 1))
@@ -379,6 +621,8 @@ def test_the_card_of_an_adapter_keeps_its_random_numbers_too(monkeypatch):
         return fork_rng(devices=[])
 
     class OnCard(torch.nn.Module):
+        placement = Script().adapter.placement
+
         def parameters(self, recurse: bool = True):  # pyright: ignore[reportIncompatibleMethodOverride]
             return iter([type("Parameter", (), {"device": torch.device("cuda", 0)})])
 

@@ -8,11 +8,12 @@ from safetensors.torch import load_file, save, save_file
 from byheart.errors import ArtifactError
 from byheart.learning import state
 from byheart.learning.best import Best, Kept, Look
+from byheart.learning.events import Growth
 from byheart.learning.state import EpochSums, Progress, load_checkpoint, read_header, save_checkpoint
 from byheart.method.schedule import Standing
 from models_for_tests import awake, placed, small
 
-STANDING = Standing(torch.tensor([0.1, 0.5, 1 / 3]), torch.tensor([-1, 4, 7]))
+STANDING = Standing(torch.tensor([0.1, 0.5, 1 / 3]), torch.tensor([3, 0, 2]), torch.tensor([-1, 4, 7]))
 PROGRESS = Progress(
     STANDING,
     epoch=7,
@@ -20,11 +21,13 @@ PROGRESS = Progress(
     num_steps=93,
     order=[2, 0, 1],
     weighting_state={"a": {"anchor": 3.0, "expansion": 1.1, "none": float("inf")}},
-    sums=EpochSums(0.1, 0.2, 3, 4, 0.3),
+    num_visits=41,
+    sums=EpochSums(0.1, 0.2, 3, 0.3),
     train_seconds=1 / 3,
     total_seconds=2 / 3,
     plateau=(12, 3),
     verification=(9, 4),
+    growths=[Growth(5, 8, 16), Growth(6, 16, 32)],
 )
 
 
@@ -50,6 +53,7 @@ def test_progress_comes_back_exactly(path):
     got = load_checkpoint(path, *trained(2))
     assert replace(got, standing=STANDING) == PROGRESS
     assert torch.equal(got.standing.min_probability_N, STANDING.min_probability_N)
+    assert torch.equal(got.standing.num_stubborn_N, STANDING.num_stubborn_N)
     assert torch.equal(got.standing.last_seen_N, STANDING.last_seen_N)
 
 

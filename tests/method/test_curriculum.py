@@ -82,7 +82,7 @@ def test_the_records_are_shuffled_and_not_in_the_order_of_the_file() -> None:
 
 
 def test_how_a_record_stood_changes_nothing() -> None:
-    standing = Standing(torch.rand(100), torch.arange(100))
+    standing = Standing(torch.rand(100), torch.arange(100), torch.arange(100))
     assert PAPER_AT_1K(30, standing, 42).tolist() == PAPER_AT_1K(30, Standing.unseen(100), 42).tolist()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from byheart.errors import SettingsError
+from byheart.method.active import ActiveSet
 from byheart.method.curriculum import GrowingPrefix
 from byheart.method.registry import METHODS, Method, MethodConfig, MethodName, build
 from byheart.method.schedule import AllRecords, Standing
@@ -48,15 +49,32 @@ def test_every_method_has_an_oracle() -> None:
 @pytest.mark.parametrize(
     ("name", "weighting", "schedule"),
     [
-        ("sft", Uniform, AllRecords),
-        ("memft-ot", Threshold, AllRecords),
-        ("memft-sw", SlidingWindow, AllRecords),
+        ("sft", Uniform, ActiveSet),
+        ("memft-ot", Threshold, ActiveSet),
+        ("memft-sw", SlidingWindow, ActiveSet),
         ("memft-sw-curriculum", Threshold, GrowingPrefix),
     ],
 )
 def test_a_name_builds_its_weighting_and_schedule(name: MethodName, weighting: type, schedule: type) -> None:
     method = built(name)
     assert (type(method.weighting), type(method.schedule)) == (weighting, schedule)
+
+
+@pytest.mark.parametrize("name", ["sft", "memft-ot", "memft-sw"])
+def test_records_rest_for_three_epochs_or_as_many_as_asked(name: MethodName) -> None:
+    assert built(name).schedule == ActiveSet(pytest.approx(0.5 + 0.4 / 3), 3)
+    assert built(name, rest_epochs=5, margin=0.15).schedule == ActiveSet(pytest.approx(0.55), 5)
+
+
+@every_method
+def test_without_rest_the_schedule_is_the_papers(name: MethodName) -> None:
+    schedule = built(name, rest_epochs=0).schedule
+    assert type(schedule) is (GrowingPrefix if name == "memft-sw-curriculum" else AllRecords)
+
+
+def test_rest_is_refused_where_the_curriculum_says_which_records_are_shown() -> None:
+    with pytest.raises(SettingsError, match="a schedule of its own, under which no record rests"):
+        built("memft-sw-curriculum", rest_epochs=3)
 
 
 @every_method
@@ -195,6 +213,7 @@ def test_the_scripts_fallback_can_be_asked_for() -> None:
         ({"name": "memft-to"}, "memft-to"),
         ({"margin": 0.5}, r"margin: .*0\.5"),
         ({"window": {"patience": 0}}, r"window\.patience: .*got 0"),
+        ({"rest_epochs": -1}, "rest_epochs: .*got -1"),
         ({"epsilon": float("nan")}, "epsilon: .*nan"),
         ({"window": {"sharpness": float("inf")}}, r"window\.sharpness: .*inf"),
     ],

@@ -186,3 +186,43 @@ def test_a_bypass_adds_x_a_b_around_the_block(model):
     with attached(model, adapter), torch.no_grad():
         got = block(x_BTD)
     assert close(got, plain + 0.5 * (x_BTD @ adapter.lora_A[0].T) @ adapter.lora_B[0].T)
+
+
+@pytest.mark.parametrize("modules", ["all-linear", "mlp-bypass"])
+@pytest.mark.parametrize("alpha", [None, 1.5])
+def test_a_grown_adapter_adds_what_it_added_before(model, modules, alpha):
+    adapter = awake(placed(model, modules=modules, rank=3, lora_alpha=alpha))
+    larger = adapter.grown(6, seed=5)
+    assert larger.placement.scale == adapter.placement.scale
+    with attached(model, adapter):
+        before = logits(model)
+    with attached(model, larger):
+        assert close(logits(model), before, relative=1e-6)  # fp32: only the order of sums may differ
+
+
+def test_it_grows_by_rows_drawn_as_the_first_ones_and_by_columns_of_zeros(model):
+    adapter = awake(placed(model, rank=3))
+    larger = adapter.grown(32, seed=5)
+    for mine, theirs, site in zip(adapter.lora_A, larger.lora_A, adapter.placement.sites, strict=True):
+        bound = 1 / math.sqrt(site.num_in)
+        assert torch.equal(theirs[:3], mine)
+        assert theirs[3:].abs().max() <= bound
+        assert theirs[3:].std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
+    for mine, theirs in zip(adapter.lora_B, larger.lora_B, strict=True):
+        assert torch.equal(theirs[:, :3], mine)
+        assert not theirs[:, 3:].any()
+
+
+def test_the_seed_decides_what_an_adapter_grows_by(model):
+    adapter = awake(placed(model))
+    hashes = [adapter.grown(6, seed).sha256(torch.float32) for seed in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_growing_leaves_the_adapter_itself_alone(model):
+    adapter = awake(placed(model))
+    before = adapter.sha256(torch.float32)
+    with torch.no_grad():
+        for parameter in adapter.grown(6, seed=1).parameters():
+            parameter.fill_(9.0)
+    assert adapter.sha256(torch.float32) == before

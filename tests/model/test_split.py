@@ -205,9 +205,8 @@ def test_a_model_that_cannot_be_cut_has_the_whole_models_logits_all_the_same():
 @pytest.mark.parametrize("name", UNCUTTABLE)
 def test_a_model_that_cannot_be_cut_learns_to_the_letter(name):
     memory = Memory.from_pairs([("Key?", "4711"), ("Who?", " Zoë")])
-    settings = {"learn": {"epochs": 60, "learning_rate": 0.02, "decay_share": 1.0}}
     with pytest.warns(UncutModelWarning):
-        bundle = learn(memory, talking(UNCUTTABLE[name]), layers="top:1", lora_rank=16, config=settings)
+        bundle = learn(memory, talking(UNCUTTABLE[name]), layers="top:1", lora_rank=16)
     assert bundle.certificate.num("certified") == len(memory)
 
 

@@ -20,6 +20,7 @@ from byheart.artifacts import read_json, write_json
 from byheart.config import RunConfig
 from byheart.errors import ArtifactError, SettingsError
 from byheart.fingerprint import file_sha256
+from byheart.learning.events import Growth
 
 MANIFEST_FILE = "byheart.json"
 CERTIFICATE_FILE = "certificate.json"
@@ -123,7 +124,9 @@ class Manifest(BaseModel):
     weights_epoch: PositiveInt
     """The epoch that the weights are of; before the last where an earlier one was better."""
     rank_reason: str
-    """Why the adapter has its rank."""
+    """Why the adapter has its rank, or began with it."""
+    growths: tuple[Growth, ...]
+    """At which epochs it grew, from which rank to which."""
     nll_before_nats: float
     """Mean loss of the answer tokens under the base model alone."""
     bits: float

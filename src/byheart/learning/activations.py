@@ -37,14 +37,17 @@ class ActivationCache:
 
     Attributes:
         memory: the records.
-        shared_LD: states of what all prompts begin with, on the model's device; L may be 0.
+        shared_LD: states of what all prompts begin with, on the model's device, L = 0 for nothing; None where the model
+            cannot share.
+        device: the model's.
         hidden_PD: in the model's dtype, on the CPU.
         starts: index into P of each record's first own position, and the end of the last.
         file: where the states live, if not in memory.
     """
 
     memory: EncodedMemory
-    shared_LD: Tensor
+    shared_LD: Tensor | None
+    device: torch.device
     hidden_PD: Tensor
     starts: tuple[int, ...]
     file: Path | None
@@ -54,11 +57,11 @@ class ActivationCache:
 
         A causal model never looks to the right, so what stands in the padding does not matter.
         """
-        device, num_shared = self.shared_LD.device, len(self.shared_LD)
-        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id, num_shared).to(device)
+        num_shared = 0 if self.shared_LD is None else len(self.shared_LD)
+        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id, num_shared).to(self.device)
         rows = [self.hidden_PD[self.starts[i] : self.starts[i + 1]] for i in indices]
-        hidden_BTD = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-        return batch, Rows(hidden_BTD, self.shared_LD if num_shared else None)
+        hidden_BTD = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+        return batch, Rows(hidden_BTD, self.shared_LD)
 
     @property
     def lengths(self) -> list[int]:
@@ -94,7 +97,9 @@ def compute_activations(
         ArtifactError: the file is needed and cannot be written.
     """
     num_shared = num_shared_tokens(memory.records) if split_model.shares_prompt else 0
-    shared_L = torch.tensor(memory.records[0].prompt_ids[:num_shared], device=device)
+    shared_L = None
+    if split_model.shares_prompt:
+        shared_L = torch.tensor(memory.records[0].prompt_ids[:num_shared], dtype=torch.int64, device=device)
     lengths = [record.num_tokens - num_shared for record in memory.records]
     starts = (0, *accumulate(lengths))
     shared_LD: Tensor | None = None
@@ -103,11 +108,11 @@ def compute_activations(
     try:
         for indices in by_length(lengths, PREFIX_BATCH_TOKENS):
             batch = collate([memory.records[i] for i in indices], memory.pad_id, num_shared)
-            hidden = split_model.prefix(Rows(batch.tokens_BT.to(device), shared_L if num_shared else None))
+            hidden = split_model.prefix(Rows(batch.tokens_BT.to(device), shared_L))
             hidden_BTD = hidden.own.cpu()
             if packed_PD is None:
                 # The same in every batch, to the dtype's rounding: one of them stands for all.
-                shared_LD = hidden.own[0, :0] if hidden.shared is None else hidden.shared.clone()
+                shared_LD = None if hidden.shared is None else hidden.shared.clone()
                 num_bytes = starts[-1] * hidden_BTD[0, 0].nbytes
                 file = directory / FILE_NAME if num_bytes > memory_budget_bytes else None
                 packed_PD = _empty((starts[-1], hidden_BTD.shape[-1]), hidden_BTD.dtype, file)
@@ -119,8 +124,8 @@ def compute_activations(
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
         raise
-    assert packed_PD is not None and shared_LD is not None, "a memory has at least one record"
-    return ActivationCache(memory, shared_LD, packed_PD, starts, file)
+    assert packed_PD is not None, "a memory has at least one record"
+    return ActivationCache(memory, shared_LD, device, packed_PD, starts, file)
 
 
 def _empty(shape: tuple[int, int], dtype: torch.dtype, path: Path | None) -> Tensor:

@@ -1,10 +1,10 @@
 """The best weights of a run that is not certified at its end, by what was measured and not by what training saw.
 
 Training measures a token before the steps that follow, so its numbers only hint at which weights deserve a look: of
-every `WINDOW` epochs the one that seemed best is kept, and looked at on the cached activations. A look is a forward
-pass over all records without gradients and takes a quarter to a half of an epoch. A run of 60 epochs makes seven, the
-shortest two, which is below a tenth of its training. Counted in epochs, not seconds: the same seed makes the same
-looks.
+every `WINDOW` full passes' worth of visits the epoch that seemed best is kept, and looked at on the cached activations.
+A look is a forward pass over all records without gradients and takes a quarter to a half of an epoch that visits them
+all. A run of 60 such epochs makes seven, the shortest two, which is below a tenth of its training; epochs in which most
+records rest are so many more to a look. Counted in visits, not seconds: the same seed makes the same looks.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from byheart.learning.activations import ActivationCache
-from byheart.learning.evaluate import record_losses
+from byheart.learning.evaluate import RecordLosses
 from byheart.learning.events import EpochEvent
 from byheart.model.adapter import Adapter
-from byheart.model.split import SplitModel
 
 WINDOW = 10
-"""Epochs for which there is one look; only those that visit all records count."""
+"""Full passes' worth of visits for which there is one look."""
 SHORTEST = 5
-"""Epochs before the last; a run of fewer makes no looks and keeps its last weights."""
+"""Full passes' worth of visits before the last epoch; a run of fewer makes no looks and keeps its last weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +43,14 @@ class Look:
         """The larger, the better: most records, then fewest stubborn tokens."""
         return self.num_certified_records, -self.num_stubborn_tokens
 
+    @classmethod
+    def of(cls, losses: RecordLosses) -> Self:
+        """What the losses of all records come to."""
+        return cls(int((losses.num_stubborn_N == 0).sum()), int(losses.num_stubborn_N.sum()))
 
-Looking = Callable[[Adapter], Look]
+
+Looking = Callable[[Adapter], RecordLosses]
 """Measures all records under an adapter, as it would be saved."""
-
-
-def look_at(split_model: SplitModel, activations: ActivationCache) -> Look:
-    """All records under the model as it stands, with the adapter that the caller has attached.
-
-    Args:
-        split_model: cut at or below the adapter's lowest layer.
-        activations: ``split_model.prefix`` of every record.
-    """
-    num_stubborn_N = record_losses(split_model, activations).num_stubborn_N
-    return Look(int((num_stubborn_N == 0).sum()), int(num_stubborn_N.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +75,7 @@ class Best:
     Attributes:
         best: the best that was looked at.
         candidate: the one that seemed best since the last look.
-        num_waiting: epochs since the last look.
+        num_waiting: visits of records since the last look.
     """
 
     best: Kept | None = None
@@ -91,27 +83,27 @@ class Best:
     num_waiting: int = 0
 
     def take_in(self, event: EpochEvent, adapter: Adapter, looking: Looking) -> None:
-        """Takes in an epoch that was not the last; makes a look where one is due."""
-        if event.num_visited_records < event.num_records:
-            return
+        """Takes in an epoch that was not the last and by which every record had been seen; makes a look where one is
+        due.
+        """
         hint = Look(event.num_certified_records, event.num_stubborn_tokens)
         if self.candidate is None or hint.merit >= self.candidate.look.merit:
             self.candidate = Kept(event.epoch, hint, adapter.tensors(torch.float32))
-        self.num_waiting += 1
-        if self.num_waiting >= WINDOW:
+        self.num_waiting += event.num_visited_records
+        if self.num_waiting >= WINDOW * event.num_records:
             self._look(adapter, looking)
 
-    def settle(self, epoch: int, adapter: Adapter, looking: Looking) -> int:
-        """Gives ``adapter``, which has the weights of the last ``epoch``, the best ones where those are better.
+    def settle(self, event: EpochEvent, adapter: Adapter, looking: Looking) -> int:
+        """Gives ``adapter``, which has the weights of the last epoch, the best ones where those are better.
 
         Returns:
             The epoch that its weights are of now.
         """
-        if self.best is None and self.num_waiting < SHORTEST:
-            return epoch
+        if self.best is None and self.num_waiting < SHORTEST * event.num_records:
+            return event.epoch
         self._look(adapter, looking)
-        if self.best is None or looking(adapter).merit >= self.best.look.merit:
-            return epoch
+        if self.best is None or Look.of(looking(adapter)).merit >= self.best.look.merit:
+            return event.epoch
         adapter.load_tensors(self.best.tensors)
         return self.best.epoch
 
@@ -121,7 +113,7 @@ class Best:
             return
         copy = adapter.rounded(torch.float32)
         copy.load_tensors(candidate.tensors)
-        measured = Kept(candidate.epoch, looking(copy), candidate.tensors)
+        measured = Kept(candidate.epoch, Look.of(looking(copy)), candidate.tensors)
         if self.best is None or measured.look.merit >= self.best.look.merit:
             self.best = measured
         self.candidate, self.num_waiting = None, 0

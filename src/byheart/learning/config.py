@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from byheart.settings import Settings
 
-DEFAULT_EPOCHS = 60
+DEFAULT_EPOCHS = 100
 DEFAULT_STEPS = 600
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -18,18 +18,22 @@ class LearnConfig(Settings):
     """How the adapter is trained. What is None is chosen from the placement and the memory."""
 
     epochs: int | None = Field(default=None, ge=1)
-    """The budget: visits of the chosen records; learning stops earlier once everything is certified. None: 60, and
-    more for a memory so small that this would be fewer than 600 steps."""
+    """The budget: visits of the chosen records; learning stops earlier once everything is certified. None: 100,
+    in which most records rest most of the time, and more for a memory so small that these would be fewer than 600
+    steps."""
     batch_size: int = Field(default=10, ge=1)
     """Records a forward pass."""
     accumulation: int = Field(default=1, ge=1)
     """Forward passes an optimizer step."""
-    learning_rate: float = Field(default=4e-3, gt=0)
-    """At the start of the run."""
-    decay: Literal["linear", "constant"] = "linear"
-    """linear: falls over ``decay_share`` of the budget to ``floor_share`` of the rate. Recall comes once it is low."""
-    decay_share: float = Field(default=0.5, gt=0, le=1)
-    """Share of the budget over which the rate falls; the rest is for stragglers. The paper's scripts have 1."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """At the start of the run. None: by the placement, see `byheart.learning.rate.starting_rate`."""
+    decay: Literal["remaining", "linear", "constant"] = "remaining"
+    """remaining: falls with what is left to learn, by the root of the share of answer tokens that are not above p = 0.5
+    yet. linear: with the records visited, over ``decay_share`` of the budget. Both to ``floor_share`` of the rate; see
+    `byheart.learning.rate`. Recall comes once it is low."""
+    decay_share: float | None = Field(default=None, gt=0, le=1)
+    """Share of the budget over which a linear rate falls; the rest is for stragglers. None: half. The paper's scripts
+    have 1."""
     floor_share: float = Field(default=0.1, ge=0, le=1)
     """What the rate falls to, as a share of where it started. The paper's scripts have 0."""
     clip_norm: float = Field(default=1.0, gt=0)
@@ -38,9 +42,22 @@ class LearnConfig(Settings):
     """AdamW's."""
     betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's, between 0 and 1. The paper's scripts have 0.9 and 0.999."""
+    averaging: float = Field(default=0.9, ge=0, lt=1)
+    """Share that each step keeps of the running mean of the weights. The mean is what is looked at, certified and
+    saved: single steps push known tokens about, their mean does not. 0: the weights themselves, as in the paper."""
     plateau_epochs: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5), counted over the
-    epochs that visit all records. None: half of the budget, over which the rate has fallen with the defaults."""
+    """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5 when last seen),
+    counted once every record has been seen. None: half of the budget, over which the rate has fallen with the
+    defaults, if every epoch visits every record."""
+    initial: Literal["principal", "random"] = "principal"
+    """A's first weights: principal, the directions in which the records' activations differ; random, Kaiming-uniform as
+    PEFT draws them. B is zero either way."""
+    max_growths: int = Field(default=3, ge=0)
+    """How often an adapter with ``lora_rank: auto`` may grow: at a plateau, or at the end of its budget, with records
+    still uncertified, it gets twice the rank and another budget; see `byheart.learning.growth`. One whose rank is a
+    number never grows."""
+    growth_rate_share: float = Field(default=0.5, gt=0, le=1)
+    """What the rate begins with after a growth, as a share of ``learning_rate``."""
     shortlist: bool = True
     """Whether steps take the softmax over the likely words and a sample of the others, where that saves work; what
     counts as learnt is always measured over the whole vocabulary. false: over the whole vocabulary in every step."""
@@ -48,6 +65,15 @@ class LearnConfig(Settings):
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
     """Cached activations beyond this live in a memory-mapped file in the output directory."""
+
+    @model_validator(mode="after")
+    def _one_fall(self) -> Self:
+        if self.decay_share is not None and self.decay != "linear":
+            raise ValueError(
+                f"decay_share {self.decay_share:g} is of a linear rate, and decay is {self.decay}; "
+                "give decay: linear, or leave decay_share out"
+            )
+        return self
 
     def num_epochs(self, num_records: int) -> int:
         """The budget in epochs for a memory of ``num_records``."""

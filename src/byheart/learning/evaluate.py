@@ -6,6 +6,7 @@ Tensor names: A packed answer tokens, N records.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,12 +15,15 @@ from torch import Tensor
 
 from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
 from byheart.learning.loss import CHUNK_TOKENS, token_losses
-from byheart.learning.shortlist import NUM_LIKELY_EACH, Vocabulary
+from byheart.learning.shortlist import NUM_LIKELY_EACH, Shortlist, Vocabulary
 from byheart.memory.buckets import by_length
 from byheart.method.weighting import CERTIFIED_PROBABILITY
 from byheart.model.split import SplitModel
 
 MOST_POSITIONS = 2048
+WELL_KNOWN = 0.9
+"""Probability from which a token has no rival worth a name."""
+NUM_RIVALS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,23 @@ class RecordLosses:
         sum_N: over the record's tokens.
         worst_N: of its least probable token.
         num_stubborn_N: tokens at or below p = 0.5, int64.
+        rivals: words that stand closest to the tokens that are not well known, sorted; none of an estimate.
     """
 
     sum_N: Tensor
     worst_N: Tensor
     num_stubborn_N: Tensor
+    rivals: tuple[int, ...] = ()
 
 
 @torch.no_grad()
 def record_losses(
-    split_model: SplitModel, activations: ActivationCache, advance: Callable[[int], None] = lambda _: None
+    split_model: SplitModel,
+    activations: ActivationCache,
+    advance: Callable[[int], None] = lambda _: None,
+    shortlist: Shortlist | None = None,
+    *,
+    find_rivals: bool = False,
 ) -> RecordLosses:
     """The losses of every record under the model as it stands: with an adapter where the caller has attached one.
 
@@ -47,21 +58,27 @@ def record_losses(
         split_model: cut at or below the adapter's lowest layer.
         activations: ``split_model.prefix`` of every record.
         advance: told the number of records after each batch.
+        shortlist: the words to estimate with; None: all words, exactly.
+        find_rivals: whether to name the words in the answers' way.
     """
     num_records = len(activations.memory)
     sum_N, worst_N = torch.zeros(num_records), torch.zeros(num_records)
     num_stubborn_N = torch.zeros(num_records, dtype=torch.int64)
+    rivals: set[int] = set()
     for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
         batch, hidden = activations.batch(indices)
         final_AD = split_model.suffix(hidden, batch.predicting_BT)
-        nll_A = token_losses(split_model.head, final_AD, batch.target_A)[0].cpu()
+        nll_A = token_losses(split_model.head, final_AD, batch.target_A, shortlist=shortlist)[0].cpu()
         none_B, record_A = torch.zeros(len(indices)), batch.record_A.cpu()
         sum_N[indices] = none_B.index_add(0, record_A, nll_A)
         worst_N[indices] = none_B.scatter_reduce(0, record_A, nll_A, reduce="amax")
         is_stubborn_A = ~((-nll_A).exp() > CERTIFIED_PROBABILITY)
         num_stubborn_N[indices] = torch.bincount(record_A[is_stubborn_A], minlength=len(indices))
+        if find_rivals and (is_doubtful_A := nll_A > -math.log(WELL_KNOWN)).any():
+            doubtful_AD = final_AD[is_doubtful_A.to(final_AD.device)]
+            rivals.update(split_model.head(doubtful_AD).topk(NUM_RIVALS).indices.flatten().tolist())
         advance(len(indices))
-    return RecordLosses(sum_N, worst_N, num_stubborn_N)
+    return RecordLosses(sum_N, worst_N, num_stubborn_N, tuple(sorted(rivals)))
 
 
 @torch.no_grad()

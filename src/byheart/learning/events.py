@@ -20,13 +20,14 @@ class EpochEvent:
 
     Attributes:
         epoch: from 1.
-        num_epochs: the budget.
+        num_epochs: the budget; it begins anew with every growth.
+        lora_rank: of the adapter in this epoch.
         learning_rate: at the epoch's last step.
         objective: mean over steps, nats.
         nll_nats: mean loss of the visited answer tokens.
         num_visited_records: records that the schedule chose.
-        num_stubborn_tokens: visited answer tokens at or below p = 0.5.
-        num_certified_records: of all records, those whose every token was above 0.5 when last visited.
+        num_stubborn_tokens: of all records, the answer tokens at or below p = 0.5 when last seen.
+        num_certified_records: of all records, those whose every token was above 0.5 when last seen.
         num_records: of the memory.
         seconds: of this epoch's training.
         train_seconds: of all training so far.
@@ -34,6 +35,7 @@ class EpochEvent:
 
     epoch: int
     num_epochs: int
+    lora_rank: int
     learning_rate: float
     objective: float
     nll_nats: float
@@ -43,6 +45,21 @@ class EpochEvent:
     num_records: int
     seconds: float
     train_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The adapter got a higher rank.
+
+    Attributes:
+        epoch: at whose end.
+        from_rank: until then.
+        to_rank: from the next epoch on.
+    """
+
+    epoch: int
+    from_rank: int
+    to_rank: int
 
 
 Listener = Callable[[EpochEvent], None]

@@ -1,73 +1,57 @@
-"""The loop: which records when, at which rate, until when; what it tells, and where it can be taken up again.
+"""The loop: epoch after epoch until everything is certified, the budget is spent, or there is no way forward.
 
-It never decides that something is learnt: what training sees was measured before the step that followed. When all
-records look certified it asks ``verify``, an independent full pass, and stops only when that agrees.
+It never decides that something is learnt: what training sees was measured before the step that followed, and of records
+that rest some epochs ago. When nearly all records seem known it looks at them all, under the mean of the last steps'
+weights, which costs little and finds those that have slipped; when all are known it asks ``verify``, an independent
+full pass, and stops only when that agrees too. Where it would end without, the adapter may grow instead.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
-from byheart.errors import InterruptedRunError
-from byheart.learning.best import Looking
+from byheart.learning.best import Look
 from byheart.learning.config import LearnConfig
-from byheart.learning.events import EpochEvent, Listener
-from byheart.learning.state import EpochSums, Progress, load_checkpoint, save_checkpoint
-from byheart.learning.step import BatchOutcome, Stepper
+from byheart.learning.events import EpochEvent, Growth
+from byheart.learning.growth import begun_anew, grown, next_growth, sentence
+from byheart.learning.hooks import Hooks
+from byheart.learning.run import Run
+from byheart.learning.step import Stepper
 from byheart.learning.stopping import Plateau, StopReason, Verification
-from byheart.method.schedule import RecordSchedule, Standing
-from byheart.method.weighting import CERTIFIED_PROBABILITY, critical_nll_nats
+from byheart.method.schedule import RecordSchedule
+from byheart.model.adapter import Adapter
+
+NEARLY_ALL = 0.9
+"""Share of records that seem known from which on a look at all is worth its price."""
+LOOKS_A_PASS = 4
+"""Most such looks for as many visits as there are records; one costs about a quarter of a pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnResult:
-    """How learning ended; the adapter that was passed in holds what was learnt.
+    """How learning ended.
 
     Attributes:
+        adapter: holds what was learnt; the stepper's own stays with the weights of its last step.
         stop_reason: certified (a full pass agreed), budget, or plateau.
         num_epochs: epochs run.
         weights_epoch: the one at whose end the adapter had the weights that it was left with.
+        growths: of the adapter, in order.
         train_seconds: of training steps, over all starts of the run; looks, full passes and loading not counted.
         earlier_seconds: of all the run's work in the starts before this one, each up to its last checkpoint.
         last_event: of the last epoch.
     """
 
+    adapter: Adapter
     stop_reason: StopReason
     num_epochs: int
     weights_epoch: int
+    growths: tuple[Growth, ...]
     train_seconds: float
     earlier_seconds: float
     last_event: EpochEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a run calls while it goes; each may be left out.
-
-    Attributes:
-        verify: a full pass over all records; True where every answer token is above the threshold.
-        look: measures an adapter cheaply, so that a run which is not certified keeps its best weights;
-            None: its last.
-        on_epoch: told after each epoch.
-        interrupted: asked after each step; True stops the run at a checkpoint.
-        checkpoint: where the checkpoint is kept; one that is there is gone on from; None: nowhere.
-        run_fingerprint: identity of the run, written into the checkpoint.
-        started: when this start of the run began, by ``time.monotonic``.
-    """
-
-    verify: Callable[[], bool] | None = None
-    look: Looking | None = None
-    on_epoch: Listener = lambda event: None
-    interrupted: Callable[[], bool] = lambda: False
-    checkpoint: Path | None = None
-    run_fingerprint: str = ""
-    started: float = field(default_factory=time.monotonic)
 
 
 def learn(
@@ -78,6 +62,7 @@ def learn(
     wanted_probability: float,
     seed: int,
     hooks: Hooks,
+    max_growths: int = 0,
 ) -> LearnResult:
     """Trains the stepper's adapter until every record is certified, the budget is spent, or a plateau is reached.
 
@@ -88,160 +73,128 @@ def learn(
         schedule: which records an epoch visits.
         config: budget, learning rate, checkpoints.
         wanted_probability: what every answer token must exceed before ``hooks.verify`` is asked.
-        seed: of the order of records and of dropout.
+        seed: of the order of records, of dropout and of what an adapter grows by.
         hooks: what is called on the way.
+        max_growths: how often the adapter may grow and the budget begin anew; without ``hooks.look`` it never does.
 
     Raises:
         InterruptedRunError: ``hooks.interrupted`` said so; the checkpoint is written.
         ArtifactError: a checkpoint cannot be written or read.
         DivergedError: a loss or a gradient is not finite.
     """
-    adapter = stepper.adapter
-    device = next(adapter.parameters()).device
+    device = next(stepper.adapter.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        adapter.train()
+        run = Run(stepper, schedule, config, seed, hooks)
         try:
-            return _Run(stepper, schedule, config, wanted_probability, seed, hooks).to_the_end()
+            return _Loop(run, wanted_probability, max_growths).to_the_end()
         finally:
-            adapter.eval()
+            run.stepper.adapter.eval()
 
 
-class _Run:
-    """A run under way: its fixed parts, and the progress that its checkpoint holds."""
+class _Loop:
+    """What is decided between a run's epochs."""
 
-    def __init__(
-        self,
-        stepper: Stepper,
-        schedule: RecordSchedule,
-        config: LearnConfig,
-        wanted_probability: float,
-        seed: int,
-        hooks: Hooks,
-    ) -> None:
-        self.stepper, self.schedule, self.config = stepper, schedule, config
-        self.wanted_probability, self.seed, self.hooks = wanted_probability, seed, hooks
-        self.progress = Progress(Standing.unseen(len(stepper.memory)))
-        if hooks.checkpoint is not None and hooks.checkpoint.exists():
-            self.progress = load_checkpoint(hooks.checkpoint, stepper.adapter, stepper.optimizer)
-        self.earlier_seconds = self.progress.total_seconds
-        best, num_stale = self.progress.plateau
-        self.num_epochs = config.num_epochs(len(stepper.memory))
-        self.plateau = Plateau(config.patience(self.num_epochs), best, num_stale)
-        not_before, wait = self.progress.verification
+    def __init__(self, run: Run, wanted_probability: float, max_growths: int) -> None:
+        self.run, self.hooks = run, run.hooks
+        self.wanted_probability, self.max_growths = wanted_probability, max_growths
+        self.restore()
+
+    def restore(self) -> None:
+        """Plateau and verification as the run's progress has them."""
+        run, (best, num_stale) = self.run, self.run.progress.plateau
+        self.plateau = Plateau(run.config.patience(run.budget), best, num_stale)
+        not_before, wait = run.progress.verification
         self.verification = Verification(not_before=not_before, wait=wait)
-        self.save()
 
     def to_the_end(self) -> LearnResult:
+        run = self.run
         while True:
-            event = self.one_epoch()
+            event = run.one_epoch()
             self.hooks.on_epoch(event)
-            if reason := self.stop_reason(event):
-                return LearnResult(
-                    stop_reason=reason,
-                    num_epochs=event.epoch,
-                    weights_epoch=event.epoch if reason == "certified" else self.settle(event.epoch),
-                    train_seconds=event.train_seconds,
-                    earlier_seconds=self.earlier_seconds,
-                    last_event=event,
-                )
-            if self.hooks.look is not None:
-                self.progress.best.take_in(event, self.stepper.adapter, self.hooks.look)
-            self.save_when_due()
+            adapter = run.stepper.learnt()
+            if reason := self.stop_reason(event, adapter):
+                weights_epoch = event.epoch if reason == "certified" else self.settle(event, adapter)
+                if reason == "certified" or not self.grows(reason, adapter, event.epoch, weights_epoch):
+                    return LearnResult(
+                        adapter=adapter,
+                        stop_reason=reason,
+                        num_epochs=event.epoch,
+                        weights_epoch=weights_epoch,
+                        growths=tuple(run.progress.growths),
+                        train_seconds=event.train_seconds,
+                        earlier_seconds=run.earlier_seconds,
+                        last_event=event,
+                    )
+            elif self.hooks.look is not None and run.progress.standing.is_complete:
+                run.progress.best.take_in(event, adapter, self.hooks.look)
+            run.save_when_due()
 
-    def settle(self, epoch: int) -> int:
-        """Leaves the best weights in the adapter; the epoch they are of."""
-        if self.hooks.look is None:
-            return epoch
-        return self.progress.best.settle(epoch, self.stepper.adapter, self.hooks.look)
-
-    def one_epoch(self) -> EpochEvent:
-        progress, config = self.progress, self.config
-        if not progress.order:
-            progress.order = self.schedule(progress.epoch, progress.standing, self.seed).tolist()
-            random.Random(f"{self.seed}/{progress.epoch}").shuffle(progress.order)
-        size = config.batch_size * config.accumulation
-        starts = range(0, len(progress.order), size)
-        for start in starts[progress.step :]:
-            before = time.monotonic()
-            outcomes, progress.weighting_state = self.stepper.step(
-                progress.order[start : start + size],
-                self.learning_rate(progress.step, len(starts)),
-                progress.weighting_state,
-                seed=(self.seed << 32) + progress.num_steps,
-            )
-            progress.step, progress.num_steps = progress.step + 1, progress.num_steps + 1
-            self.take_in(outcomes, time.monotonic() - before)
-            if self.hooks.interrupted():
-                self.save()
-                raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1} of {self.num_epochs}")
-            self.save_when_due()
-        event = self.event(len(starts))
-        progress.epoch, progress.step, progress.order, progress.sums = progress.epoch + 1, 0, [], EpochSums()
-        return event
-
-    def learning_rate(self, step: int, num_steps_in_epoch: int) -> float:
-        if self.config.decay == "constant":
-            return self.config.learning_rate
-        config = self.config
-        spent = (self.progress.epoch + step / num_steps_in_epoch) / (self.num_epochs * config.decay_share)
-        return config.learning_rate * max(1 - spent, config.floor_share)
-
-    def take_in(self, outcomes: list[BatchOutcome], seconds: float) -> None:
-        progress, sums = self.progress, self.progress.sums
-        for outcome in outcomes:
-            progress.standing.min_probability_N[outcome.indices] = (-outcome.worst_nll_B).exp()
-            progress.standing.last_seen_N[outcome.indices] = progress.epoch
-            sums.objective += outcome.objective / len(outcomes)
-            sums.nll_nats += float(outcome.nll_A.sum())
-            sums.num_tokens += len(outcome.nll_A)
-            sums.num_stubborn_tokens += int((outcome.nll_A > critical_nll_nats()).sum())
-        sums.seconds += seconds
-        progress.train_seconds += seconds
-
-    def event(self, num_steps_in_epoch: int) -> EpochEvent:
-        progress, sums = self.progress, self.progress.sums
-        return EpochEvent(
-            epoch=progress.epoch + 1,
-            num_epochs=self.num_epochs,
-            learning_rate=self.learning_rate(num_steps_in_epoch - 1, num_steps_in_epoch),
-            objective=sums.objective / num_steps_in_epoch,
-            nll_nats=sums.nll_nats / sums.num_tokens,
-            num_visited_records=len(progress.order),
-            num_stubborn_tokens=sums.num_stubborn_tokens,
-            num_certified_records=int((progress.standing.min_probability_N > CERTIFIED_PROBABILITY).sum()),
-            num_records=len(progress.standing.last_seen_N),
-            seconds=sums.seconds,
-            train_seconds=progress.train_seconds,
-        )
-
-    def stop_reason(self, event: EpochEvent) -> StopReason | None:
-        looks_certified = bool((self.progress.standing.min_probability_N > self.wanted_probability).all())
-        if self.hooks.verify and looks_certified and self.verification.due(event.epoch):
-            if self.hooks.verify():
-                return "certified"
-            self.verification.failed(event.epoch)
-            self.progress.verification = (self.verification.not_before, self.verification.wait)
-        if event.epoch >= self.num_epochs:
+    def stop_reason(self, event: EpochEvent, adapter: Adapter) -> StopReason | None:
+        progress = self.run.progress
+        if self.is_certified(event.epoch, adapter):
+            return "certified"
+        if event.epoch >= self.run.num_epochs:
             return "budget"
-        if event.num_visited_records < event.num_records:
+        if not progress.standing.is_complete:
             return None
         stuck = self.plateau.reached(event.num_stubborn_tokens)
-        self.progress.plateau = (self.plateau.best, self.plateau.num_stale)
+        progress.plateau = (self.plateau.best, self.plateau.num_stale)
         return "plateau" if stuck else None
 
-    def save_when_due(self) -> None:
-        if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
-            self.save()
+    def is_certified(self, epoch: int, adapter: Adapter) -> bool:
+        """Whether a look at all records finds them known, and then a full pass does."""
+        hooks, progress = self.hooks, self.run.progress
+        if hooks.verify is None or not self.is_worth_a_look():
+            return False
+        progress.num_visits_at_look = progress.num_visits
+        # The first look is no glance: it names the words in the answers' way, which a shortlist may miss.
+        looks = [hooks.glance, hooks.look] if progress.has_looked else [hooks.look]
+        for looking in filter(None, looks):
+            losses = looking(adapter)
+            self.run.take_in(epoch, losses)
+            if not progress.standing.all_above(self.wanted_probability):
+                return False
+        if not progress.standing.all_above(self.wanted_probability) or not self.verification.due(epoch):
+            return False
+        if hooks.verify(adapter):
+            return True
+        self.verification.failed(epoch)
+        progress.verification = (self.verification.not_before, self.verification.wait)
+        return False
 
-    def save(self) -> None:
-        self.saved_at = time.monotonic()
-        self.progress.total_seconds = self.earlier_seconds + self.saved_at - self.hooks.started
-        if self.hooks.checkpoint is None:
-            return
-        save_checkpoint(
-            self.hooks.checkpoint,
-            self.hooks.run_fingerprint,
-            self.progress,
-            self.stepper.adapter,
-            self.stepper.optimizer,
-        )
+    def is_worth_a_look(self) -> bool:
+        """Whether all records seem known; or nearly all, as steps that mend the last push others about and the mean of
+        the weights may know all the same, and a share of a pass lies behind the last look.
+        """
+        progress, num_records = self.run.progress, len(self.run.lengths)
+        num_known = int((progress.standing.min_probability_N > self.wanted_probability).sum())
+        if num_known == num_records:
+            return True
+        num_visits = progress.num_visits - progress.num_visits_at_look
+        is_near = num_known >= NEARLY_ALL * num_records and num_visits >= num_records / LOOKS_A_PASS
+        return (self.hooks.glance or self.hooks.look) is not None and is_near
+
+    def settle(self, event: EpochEvent, adapter: Adapter) -> int:
+        """Leaves the best weights in the adapter; the epoch they are of."""
+        if self.hooks.look is None:
+            return event.epoch
+        return self.run.progress.best.settle(event, adapter, self.hooks.look)
+
+    def grows(self, reason: StopReason, adapter: Adapter, epoch: int, weights_epoch: int) -> bool:
+        """Begins anew with a larger adapter, from the weights of ``adapter``, where these leave records uncertified
+        and it may grow; False where not.
+        """
+        run, look = self.run, self.hooks.look
+        growth = next_growth(epoch, adapter.placement.lora_rank)
+        number = len(run.progress.growths) + 1
+        if look is None or growth is None or number > self.max_growths:
+            return False
+        losses = look(adapter)
+        known, num_records = Look.of(losses), len(run.lengths)
+        if known.num_certified_records == num_records:
+            return False
+        self.hooks.say(sentence(reason, growth, known, num_records))
+        larger = grown(run.stepper, adapter, growth.to_rank, seed=(number << 32) + run.seed)
+        run.go_on(larger, begun_anew(run.progress, growth, larger, losses, weights_epoch))
+        self.restore()
+        return True

@@ -6,7 +6,8 @@ exactly, and of all others a fresh sample, whose share of the softmax's sum is s
 
     Z = Σ_likely exp(z) + (num_others / num_sampled) · Σ_sample exp(z)          E[Z] = Σ_vocabulary exp(z)
 
-An estimate only steers: what counts as learnt is measured over the whole vocabulary.
+An estimate only steers: what counts as learnt is measured over the whole vocabulary. A word that is found in an
+answer's way there joins the likely ones, as a sample would meet it too seldom.
 
 Tensor names: A answer tokens, K words of the shortlist, V vocabulary.
 """
@@ -14,6 +15,7 @@ Tensor names: A answer tokens, K words of the shortlist, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -53,10 +55,20 @@ class Vocabulary:
     """
 
     def __init__(self, likely: Tensor, num_words: int, num_sampled: int = NUM_SAMPLED) -> None:
-        self.likely, self.num_sampled = likely, num_sampled
-        self.place_V = torch.full((num_words,), -1, dtype=torch.int64, device=likely.device)
+        self.num_words, self.num_sampled = num_words, num_sampled
+        self._set(likely)
+
+    def _set(self, likely: Tensor) -> None:
+        self.likely = likely
+        self.place_V = torch.full((self.num_words,), -1, dtype=torch.int64, device=likely.device)
         self.place_V[likely] = torch.arange(len(likely), device=likely.device)
         self.others = (self.place_V < 0).nonzero()[:, 0]
+
+    def admit(self, words: Iterable[int]) -> None:
+        """Counts more words among the likely ones: those that a look at the whole vocabulary found in the way."""
+        known = set(self.likely.tolist())
+        if new := set(words) - known:
+            self._set(torch.tensor(sorted(known | new), device=self.likely.device))
 
     @property
     def pays(self) -> bool:

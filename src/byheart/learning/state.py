@@ -20,6 +20,7 @@ from torch import Tensor
 from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError
 from byheart.learning.best import Best
+from byheart.learning.events import Growth
 from byheart.method.schedule import Standing
 from byheart.method.weighting import WeightingState
 from byheart.model.adapter import Adapter
@@ -34,7 +35,6 @@ class EpochSums:
     objective: float = 0.0
     nll_nats: float = 0.0
     num_tokens: int = 0
-    num_stubborn_tokens: int = 0
     seconds: float = 0.0
 
 
@@ -46,6 +46,8 @@ class Progress:
         epoch: of the next step, from 0.
         step: of the next step within the epoch.
         num_steps: optimizer steps of the whole run so far.
+        num_visits: of records in the epochs before the one under way, since the last growth; the learning rate falls
+            with them.
         order: record indices of the epoch under way; empty between epochs.
         standing: how each record stood when last seen.
         weighting_state: the weighting's own.
@@ -54,13 +56,19 @@ class Progress:
         total_seconds: of everything so far, over all starts.
         plateau: (fewest stubborn tokens, stale epochs) of `stopping.Plateau`.
         verification: (not before, wait) of `stopping.Verification`.
+        num_visits_at_look: visits when all records were last looked at to see whether they are known.
+        has_looked: whether such a look was made since the start or the last growth.
+        admitted: words that looks have added to the likely ones.
         best: the best weights so far.
+        growths: of the adapter.
+        num_stubborn_at_first: answer tokens that the last growth found stubborn; None: there was none, all are.
     """
 
     standing: Standing
     epoch: int = 0
     step: int = 0
     num_steps: int = 0
+    num_visits: int = 0
     order: list[int] = field(default_factory=list)
     weighting_state: WeightingState = field(default_factory=dict)
     sums: EpochSums = field(default_factory=EpochSums)
@@ -69,6 +77,11 @@ class Progress:
     plateau: tuple[int | None, int] = (None, 0)
     verification: tuple[int, int] = (0, 1)
     best: Best = field(default_factory=Best)
+    growths: list[Growth] = field(default_factory=list)
+    num_stubborn_at_first: int | None = None
+    num_visits_at_look: int = 0
+    has_looked: bool = False
+    admitted: list[int] = field(default_factory=list)
 
 
 def save_checkpoint(
@@ -80,8 +93,7 @@ def save_checkpoint(
         ArtifactError: it cannot be written; the one before is kept.
     """
     tensors: dict[str, Tensor] = {
-        "standing.min_probability": progress.standing.min_probability_N,
-        "standing.last_seen": progress.standing.last_seen_N,
+        **{f"standing.{each.name}": getattr(progress.standing, each.name) for each in fields(Standing)},
         **progress.best.tensors(),
     }
     adam_steps = 0
@@ -95,6 +107,7 @@ def save_checkpoint(
     plain = {each.name: getattr(progress, each.name) for each in fields(progress)}
     del plain["standing"]
     plain |= {"sums": asdict(progress.sums), "best": progress.best.plain()}
+    plain["growths"] = [asdict(growth) for growth in progress.growths]
     header = {
         "schema_version": SCHEMA_VERSION,
         "run_fingerprint": run_fingerprint,
@@ -128,11 +141,14 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
                     "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
                     "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
                 }
+                if f"mean.{name}" in tensors:
+                    optimizer.state[parameter]["mean"] = tensors[f"mean.{name}"].to(parameter.device)
     plain = header["progress"]
-    standing = Standing(tensors["standing.min_probability"], tensors["standing.last_seen"])
+    standing = Standing(**{each.name: tensors[f"standing.{each.name}"] for each in fields(Standing)})
     lists = {"plateau": tuple(plain.pop("plateau")), "verification": tuple(plain.pop("verification"))}
     sums, best = EpochSums(**plain.pop("sums")), Best.restored(plain.pop("best"), tensors)
-    return Progress(standing=standing, sums=sums, best=best, **lists, **plain)
+    growths = [Growth(**growth) for growth in plain.pop("growths")]
+    return Progress(standing=standing, sums=sums, best=best, growths=growths, **lists, **plain)
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from byheart.errors import DivergedError
 from byheart.learning.activations import ActivationCache
 from byheart.learning.config import LearnConfig
 from byheart.learning.loss import token_losses
+from byheart.learning.rate import starting_rate
 from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState, objective
 from byheart.model.adapter import Adapter, attached
@@ -65,11 +66,12 @@ class Stepper:
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
+        self.starting_rate = starting_rate(config, adapter.placement)
         self.parameters = list(adapter.parameters())
         self.device = self.parameters[0].device
         self.optimizer = torch.optim.AdamW(
             self.parameters,
-            lr=config.learning_rate,
+            lr=self.starting_rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
@@ -106,7 +108,27 @@ class Stepper:
             self.optimizer.param_groups[0]["lr"] = learning_rate
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
+            self._average()
         return outcomes, state
+
+    def learnt(self) -> Adapter:
+        """A copy of the adapter with the running mean of its weights: what is looked at, certified and saved."""
+        copy = self.adapter.rounded(torch.float32)
+        means = [self.optimizer.state.get(parameter, {}).get("mean") for parameter in self.parameters]
+        with torch.no_grad():
+            for weight, mean in zip(copy.parameters(), means, strict=True):
+                if mean is not None:
+                    weight.copy_(mean)
+        return copy
+
+    def _average(self) -> None:
+        """Takes the weights into their running mean, which lives beside AdamW's moments."""
+        if not self.config.averaging:
+            return
+        states = [self.optimizer.state[parameter] for parameter in self.parameters if self.optimizer.state[parameter]]
+        weights = [parameter.detach() for parameter in self.parameters if self.optimizer.state[parameter]]
+        means = [state.setdefault("mean", weight.clone()) for state, weight in zip(states, weights, strict=True)]
+        torch._foreach_lerp_(means, weights, 1 - self.config.averaging)
 
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
@@ -133,6 +155,6 @@ class Stepper:
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
-            f"training diverged: {what} is not a finite number; learning_rate {self.config.learning_rate:g} is too "
+            f"training diverged: {what} is not a finite number; learning_rate {self.starting_rate:g} is too "
             "high: set a lower one, such as a tenth, and begin anew (or give model.dtype: float32 if it is float16)"
         )

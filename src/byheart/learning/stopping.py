@@ -12,8 +12,8 @@ StopReason = Literal["certified", "budget", "plateau"]
 class Plateau:
     """Tells when the number of stubborn tokens has not fallen for ``patience`` epochs.
 
-    Only epochs that visited all records may be fed: a count over some of them says nothing of the rest. An epoch with
-    none is never stale: what is left to do there shows in no count.
+    Only counts over all records may be fed: one over some of them says nothing of the rest. An epoch with none is never
+    stale: what is left to do there shows in no count.
 
     Attributes:
         patience: epochs without a new minimum after which there is no way forward.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
+
+POOL_BATCHES = 8
+"""Batches within which `shuffled` sorts: enough to leave little padding, few enough to mix the records anew."""
 
 
 def by_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
@@ -45,3 +49,26 @@ def by_parts(
         batch.append(index)
     if batch:
         yield batch
+
+
+def shuffled(indices: Sequence[int], lengths: Sequence[int], batch_size: int, rng: random.Random) -> list[list[int]]:
+    """Batches of records of similar length, in random order.
+
+    The records are shuffled, sorted by length within pools of `POOL_BATCHES` batches, and cut into batches, which are
+    shuffled again. All hold ``batch_size`` records but the last, which holds what is left over.
+
+    Args:
+        indices: the records, in any order.
+        lengths: of all records of the memory, by index.
+        batch_size: records a batch.
+        rng: decides the order, together with nothing but the set of records.
+    """
+    order = sorted(indices)
+    rng.shuffle(order)
+    batches: list[list[int]] = []
+    for start in range(0, len(order), POOL_BATCHES * batch_size):
+        pool = sorted(order[start : start + POOL_BATCHES * batch_size], key=lambda i: lengths[i])
+        batches += (pool[at : at + batch_size] for at in range(0, len(pool), batch_size))
+    left_over = [batches.pop()] if len(order) % batch_size else []
+    rng.shuffle(batches)
+    return batches + left_over

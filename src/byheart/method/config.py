@@ -15,6 +15,8 @@ CERTIFIED_PROBABILITY = 0.5
 strict.
 """
 
+DEFAULT_REST_EPOCHS = 3
+
 PAPER_RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Share of the records that each stage of the paper's curriculum shows."""
 
@@ -87,12 +89,39 @@ class MethodConfig(Settings):
     """sft: all tokens alike · memft-ot: tokens below the threshold only · memft-sw: a window from the first error on ·
     memft-sw-curriculum:
     memft-ot over a growing share of the records."""
-    margin: float = Field(default=0.3, ge=0, lt=0.5)
+    margin: float = Field(default=0.4, ge=0, lt=0.5)
     """Added to p = 0.5 where training decides that a token is done, so that what is learnt survives small changes of
-    numerics. The
-    certificate's own threshold stays 0.5. The paper has 0."""
+    numerics; a run ends once every token is above a third of it. The certificate's own threshold stays 0.5. The paper
+    has 0."""
     epsilon: float = Field(default=0.01, ge=0)
     """Added to the objective's denominator (the paper's worked example); sft has none."""
+    rest_epochs: int | None = Field(default=None, ge=0)
+    """Epochs for which a record rests at most once every token of it is above the wanted probability; see
+    `byheart.method.active`. 0: every record is visited in every epoch, as in the paper. None: 3;
+    memft-sw-curriculum has a schedule of its own and takes no other value than 0."""
     window: WindowConfig = WindowConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     compat: CompatConfig = CompatConfig()
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.name == "memft-sw-curriculum" and self.rest_epochs:
+            raise ValueError(
+                f"rest_epochs {self.rest_epochs}: memft-sw-curriculum has a schedule of its own, under which no record "
+                "rests; leave rest_epochs out, or choose another method"
+            )
+        return self
+
+    @property
+    def proved_probability(self) -> float:
+        """What the full pass that ends a run must find every answer token above: a little less than wanted, as its
+        batches round differently and nothing is gained by mending that.
+        """
+        return CERTIFIED_PROBABILITY + self.margin / 6
+
+    @property
+    def wanted_probability(self) -> float:
+        """What every answer token must exceed before a record rests and a run ends: tokens hover where their weight
+        falls to zero, at 0.5 + margin, so what ends the run lies well below that.
+        """
+        return CERTIFIED_PROBABILITY + self.margin / 3

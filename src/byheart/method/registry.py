@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from byheart.method.config import MethodConfig, MethodName
+from byheart.method.active import ActiveSet
+from byheart.method.config import DEFAULT_REST_EPOCHS, MethodConfig, MethodName
 from byheart.method.curriculum import PAPER_BOUNDARIES, GrowingPrefix
 from byheart.method.schedule import AllRecords, RecordSchedule
 from byheart.method.threshold import Threshold
@@ -47,8 +48,9 @@ def _window(config: MethodConfig) -> TokenWeighting:
     )
 
 
-def _all_records(config: MethodConfig, epochs: int, batch_size: int) -> RecordSchedule:
-    return AllRecords()
+def _active_set(config: MethodConfig, epochs: int, batch_size: int) -> RecordSchedule:
+    rest_epochs = DEFAULT_REST_EPOCHS if config.rest_epochs is None else config.rest_epochs
+    return ActiveSet(config.wanted_probability, rest_epochs) if rest_epochs else AllRecords()
 
 
 def _growing_prefix(config: MethodConfig, epochs: int, batch_size: int) -> RecordSchedule:
@@ -59,9 +61,9 @@ def _growing_prefix(config: MethodConfig, epochs: int, batch_size: int) -> Recor
 METHODS: dict[
     MethodName, tuple[Callable[[MethodConfig], TokenWeighting], Callable[[MethodConfig, int, int], RecordSchedule]]
 ] = {
-    "sft": (_uniform, _all_records),
-    "memft-ot": (_threshold, _all_records),
-    "memft-sw": (_window, _all_records),
+    "sft": (_uniform, _active_set),
+    "memft-ot": (_threshold, _active_set),
+    "memft-sw": (_window, _active_set),
     "memft-sw-curriculum": (_threshold_or_nothing, _growing_prefix),
 }
 

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -52,6 +53,24 @@ class Adapter(nn.Module):
                 bound = 1 / math.sqrt(site.num_in)
                 matrix.copy_(torch.empty(matrix.shape).uniform_(-bound, bound, generator=generator))
         return adapter
+
+    def grown(self, lora_rank: int, seed: int) -> Adapter:
+        """An adapter of a higher rank that adds what this one adds: its rows of A and columns of B come first, further
+        rows of A are drawn as `initialised` draws them, further columns of B are zero, and the scale stays.
+
+        Args:
+            lora_rank: not below this one's.
+            seed: of the further rows.
+        """
+        rank, scale = self.placement.lora_rank, self.placement.scale
+        placement = replace(self.placement, lora_rank=lora_rank, lora_alpha=scale * lora_rank)
+        larger = Adapter.initialised(placement, self.lora_A[0].device, seed)
+        with torch.no_grad():
+            for mine, theirs in zip(self.lora_A, larger.lora_A, strict=True):
+                theirs[:rank] = mine
+            for mine, theirs in zip(self.lora_B, larger.lora_B, strict=True):
+                theirs[:, :rank] = mine
+        return larger
 
     def delta(self, index: int, x_D: Tensor) -> Tensor:
         """What site ``index`` adds to its module's output for the input ``x_D`` [..., in] → [..., out]."""

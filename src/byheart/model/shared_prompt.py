@@ -25,6 +25,9 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
+SHORT = 256
+"""Keys up to which plain products are the faster attention on a CPU; docs/engine.md has the measurement."""
+
 _NAME = "byheart_shared_prompt"
 
 
@@ -34,7 +37,8 @@ class Rows:
 
     Attributes:
         own: [B, T] or [B, T, D].
-        shared: [L] or [L, D], what stands before every row; None for nothing.
+        shared: [L] or [L, D], what stands before every row, L = 0 for nothing; None: the rows are no sequence, and the
+            model runs them as it runs any batch.
     """
 
     own: Tensor
@@ -120,7 +124,7 @@ def _attend(
     """
     layout, own = _layout.get()
     num_shared, num_rows = layout.num_shared, layout.num_rows
-    attend = _implementation(module, own)
+    attend = _implementation(module, own, num_shared + layout.num_each, query.device)
     window = options.get("sliding_window")
 
     def rows(states: Tensor) -> Tensor:  # [1, H, L + B·T, K] → [B, H, T, K]
@@ -130,14 +134,16 @@ def _attend(
         return torch.cat([states[:, :, :num_shared].expand(num_rows, -1, -1, -1), rows(states)], dim=2)
 
     shared = slice(0, num_shared)
-    shared_1LHK, _ = attend(
-        module,
-        query[:, :, shared],
-        key[:, :, shared],
-        value[:, :, shared],
-        causal_mask(num_shared, num_shared, window, query),
-        **options,
-    )
+    shared_1LHK = query[:, :, shared].transpose(1, 2)
+    if num_shared:
+        shared_1LHK, _ = attend(
+            module,
+            query[:, :, shared],
+            key[:, :, shared],
+            value[:, :, shared],
+            causal_mask(num_shared, num_shared, window, query),
+            **options,
+        )
     own_BTHK, _ = attend(
         module,
         rows(query),
@@ -168,9 +174,12 @@ def causal_mask(num_queries: int, num_keys: int, window: int | None, like: Tenso
     return mask_QK.masked_fill_(hidden_QK, torch.finfo(like.dtype).min)[None, None]
 
 
-def _implementation(module: Any, name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
-    """The model's own attention; flash attention takes no mask, so PyTorch's stands in for it."""
-    if name == "eager":
-        return sys.modules[type(module).__module__].eager_attention_forward
+def _implementation(module: Any, name: str, num_keys: int, device: torch.device) -> Callable[..., tuple[Tensor, Any]]:
+    """The model's own attention in plain products where rows are short and PyTorch's fused kernel, made for long ones,
+    is the slower by far on a CPU; else the one it is set to, PyTorch's standing in for what takes no mask.
+    """
+    plain = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    if plain is not None and (name == "eager" or (device.type == "cpu" and num_keys <= SHORT)):
+        return plain
     registry: Any = AttentionInterface()
     return registry["sdpa"]

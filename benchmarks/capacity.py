@@ -1,0 +1,232 @@
+"""Capacity: the densest adapter that gives everything back to the letter.
+
+    python benchmarks/capacity.py [--points phonebook,r4] [--minutes 20] [--records FILE] [--text FILE] [--quick]
+
+Two things to learn: `phonebook`, a hundred names and numbers (`measure.phonebook`), and `random`, one record of 200
+random tokens. Those are drawn one after the other, uniformly over the tokenizer's ordinary tokens, and drawn again
+where the text so far would not be encoded as the tokens drawn; or they are the first 200 of the text that ``--text``
+names, such as the paper's long_context/r100.jsonl, a text whose every token has been exchanged for a random one.
+
+    density = bits / parameters of the adapter
+
+bits is the manifest's: an upper bound of the information in the answers that come back. What is drawn here is known to
+hold no more than log2 of how many tokens could have been drawn, which counts where it is less.
+
+A point of `POINTS` is a placement, a rank and a method, learnt without a margin, since an adapter near its capacity
+has none to give. Its budget is the epochs that fit into the time limit, by a short run of the same point before: a run
+that ends with its budget has a certificate too, of the best weights it had, where one that is stopped has none. The
+densest point at exact match 1.0 is marked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import learning_run
+import measure
+
+import byheart
+from byheart.settings import merged, read_yaml
+
+NUM_PAIRS, NUM_TOKENS = 100, 200
+PROBE_STEPS, BATCH_SIZE = 20, 10
+
+
+@dataclass(frozen=True)
+class Point:
+    """One adapter to be tried.
+
+    Attributes:
+        task: phonebook or random.
+        layers: as a placement's settings name them.
+        modules: likewise.
+        lora_rank: of the adapter.
+        method: that trains it.
+    """
+
+    task: str
+    layers: str
+    modules: str
+    lora_rank: int
+    method: str = "memft-ot"
+
+    @property
+    def name(self) -> str:
+        """What ``--points`` matches."""
+        return f"{self.task}/{self.layers}/{self.modules}/r{self.lora_rank}/{self.method}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Settings of `byheart.learn`."""
+        return {
+            "placement": {"layers": self.layers, "modules": self.modules, "lora_rank": self.lora_rank},
+            "method": {"name": self.method, "margin": 0.0},
+            "learn": {"batch_size": BATCH_SIZE},
+        }
+
+
+POINTS = (
+    Point("phonebook", "24", "down_proj", 4, "sft"),
+    Point("phonebook", "24", "down_proj", 4, "memft-ot"),
+    Point("phonebook", "24", "down_proj", 4, "memft-sw"),
+    Point("phonebook", "24", "down_proj", 2),
+    Point("phonebook", "24", "down_proj", 1),
+    Point("phonebook", "20", "down_proj", 4),
+    Point("phonebook", "20", "down_proj", 2),
+    Point("phonebook", "top:1", "attention", 2),
+    Point("random", "24", "down_proj", 2, "sft"),
+    Point("random", "24", "down_proj", 2, "memft-ot"),
+    Point("random", "24", "down_proj", 2, "memft-sw"),
+    Point("random", "24", "down_proj", 1),
+    Point("random", "20", "down_proj", 1),
+    Point("random", "top:1", "attention", 1),
+)
+QUICK_POINTS = (Point("phonebook", "top:3", "all-linear", 2), Point("random", "top:3", "all-linear", 2))
+QUICK_PAIRS, QUICK_TOKENS, QUICK_MINUTES = 10, 20, 1.0
+
+
+def main() -> None:
+    """Tries the points, one after the other, and reports."""
+    arguments = _arguments()
+    tasks = {point.task: task(point.task, arguments) for point in arguments.points}
+    rows: list[dict[str, Any]] = []
+    for point in arguments.points:
+        source, pairs, drawn_bits = tasks[point.task]
+        config = merged(merged(point.config, arguments.config), {"seed": measure.FIRST_SEED})
+        num_epochs = arguments.epochs or epochs_within(60 * arguments.minutes, pairs, config, arguments.threads)
+        job = learning_run.Job(pairs, merged(config, {"learn": {"epochs": num_epochs}}), arguments.threads)
+        run = learning_run.learnt(job)
+        bits = min(run["bits"], drawn_bits)
+        rows.append(
+            {
+                "point": point.name,
+                "records": source,
+                "budget_epochs": num_epochs,
+                "is_densest": False,
+                **run,
+                "manifest_bits": run["bits"],
+                "bits": bits,
+                "bits_per_parameter": bits / run["num_parameters"],
+            }
+        )
+        mark_densest(rows)
+        measure.write(arguments.out, {"num_threads": arguments.threads, "machine": measure.machine(), "rows": rows})
+        print(f"{point.name}: exact match {run['exact_match']:.2f} in {run['seconds']:.0f} s", flush=True)
+    print(f"\n{table(rows)}")
+
+
+def task(name: str, arguments: argparse.Namespace) -> tuple[str, list[measure.Pair], float]:
+    """What to call a task's records, its pairs, and the most bits they can hold by how they were drawn."""
+    if name == "phonebook":
+        return *measure.phonebook(arguments.records, arguments.num_pairs), math.inf
+    from transformers import AutoTokenizer
+
+    from byheart.memory.tokenizer import undisturbed
+    from byheart.model.catalog import locate
+    from byheart.model.config import DEFAULT_MODEL
+
+    tokenizer = AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).location)
+    with undisturbed(tokenizer):
+        if arguments.text is None:
+            text, bits = random_text(tokenizer, arguments.num_tokens)
+            return f"{arguments.num_tokens} random tokens", [("Recite the random text.", text)], bits
+        text = beginning(byheart.Memory.from_file(arguments.text).records[0].answer, tokenizer, arguments.num_tokens)
+    return arguments.text.name, [("Recite the random text.", text)], math.inf
+
+
+def random_text(tokenizer: Any, num_tokens: int) -> tuple[str, float]:
+    """Random tokens as text, and the bits in it: log2 of the tokens that could have been drawn, taken from how often
+    one had to be drawn again.
+    """
+    from byheart.memory.tokenizer import control_ids, text_of, token_ids
+
+    ordinary = sorted(set(tokenizer.get_vocab().values()) - control_ids(tokenizer))
+    draw, ids, num_draws = random.Random(measure.FIRST_SEED), [], 0
+    while len(ids) < num_tokens:
+        longer, num_draws = [*ids, draw.choice(ordinary)], num_draws + 1
+        if token_ids(tokenizer, [text_of(tokenizer, longer)], markers_are_text=True) == [longer]:
+            ids = longer
+    return text_of(tokenizer, ids), num_tokens * math.log2(len(ordinary) * num_tokens / num_draws)
+
+
+def beginning(text: str, tokenizer: Any, num_tokens: int) -> str:
+    """The first tokens of a text; as many fewer as it takes not to end within a character."""
+    from byheart.memory.tokenizer import text_of, token_ids
+
+    (ids,) = token_ids(tokenizer, [text], markers_are_text=True)
+    ids = ids[:num_tokens]
+    while not text.startswith(text_of(tokenizer, ids)):
+        ids = ids[:-1]
+    return text_of(tokenizer, ids)
+
+
+def epochs_within(seconds: float, pairs: list[measure.Pair], config: dict[str, Any], num_threads: int) -> int:
+    """How many epochs of all records fit, by a short run."""
+    num_probed = math.ceil(PROBE_STEPS / math.ceil(len(pairs) / BATCH_SIZE))
+    run = learning_run.learnt(learning_run.Job(pairs, merged(config, {"learn": {"epochs": num_probed}}), num_threads))
+    return max(1, int((seconds - run["reading_seconds"]) / run["seconds_an_epoch"]))
+
+
+def mark_densest(rows: list[dict[str, Any]]) -> None:
+    """Of each task, the densest point so far that gives everything back."""
+    for name in {row["point"].split("/")[0] for row in rows}:
+        mine = [row for row in rows if row["point"].startswith(f"{name}/")]
+        densest = max((row["bits_per_parameter"] for row in mine if row["exact_match"] == 1), default=None)
+        for row in mine:
+            row["is_densest"] = row["exact_match"] == 1 and row["bits_per_parameter"] == densest
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown, the densest in bold."""
+    names = "point, parameters, bits, bits a parameter, exact match, certified, seconds, epochs, of a budget of, ended"
+    cells = []
+    for row in rows:
+        bold = "**" if row["is_densest"] else ""
+        cells.append(
+            [
+                f"{bold}{row['point']}{bold}",
+                f"{row['num_parameters']:,}",
+                f"{row['bits']:,.0f}",
+                f"{bold}{row['bits_per_parameter']:.2f}{bold}",
+                f"{row['exact_match']:.2f}",
+                f"{row['num_certified']}",
+                f"{row['seconds']:.0f}",
+                f"{row['epochs']}",
+                f"{row['budget_epochs']}",
+                row["stop_reason"],
+            ]
+        )
+    note = "Bits are of the answers that come back. Bold: the densest of its task at exact match 1.0."
+    return f"{measure.table(names.split(', '), cells)}\n\n{note}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", help="parts of their names, with commas: " + ", ".join(p.name for p in POINTS))
+    parser.add_argument("--minutes", type=float, help="of reading and training, for each point (20)")
+    parser.add_argument("--epochs", type=int, help="the budget of each point, in place of what fits into the minutes")
+    parser.add_argument("--records", type=Path, help="a file of records for phonebook; the first are taken")
+    parser.add_argument("--text", type=Path, help="a file whose first record's answer begins with what random learns")
+    parser.add_argument("--config", type=lambda path: read_yaml(Path(path)), default={}, help="settings over a point's")
+    parser.add_argument(
+        "--quick", action="store_true", help="two easy points, of 10 pairs and of 20 tokens, a minute each"
+    )
+    arguments = measure.with_files(parser, "capacity", draws=False)
+    quick = arguments.quick
+    arguments.num_pairs = QUICK_PAIRS if quick else NUM_PAIRS
+    arguments.num_tokens = QUICK_TOKENS if quick else NUM_TOKENS
+    arguments.minutes = arguments.minutes or (QUICK_MINUTES if quick else 20.0)
+    points = QUICK_POINTS if quick else POINTS
+    arguments.points = [p for p in points if any(part in p.name for part in (arguments.points or "").split(","))]
+    if not arguments.points:
+        parser.error(f"no such point; there are {', '.join(point.name for point in points)}")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""What all benchmarks share: a process for each run, memory marks, the order of repeats, records, files and tables.
+
+Importing this loads no torch: on Linux a child's memory mark begins at its parent's, so the process that starts the
+others stays small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PICTURES = HERE.parent / "docs" / "images"
+EXAMPLES = HERE.parent / "examples"
+PHONEBOOK = HERE.parent.parent / "shared" / "data" / "phonebook" / "qwen" / "PB32000.jsonl"
+FIRST_SEED = 42
+
+Pair = tuple[str, str]
+
+
+def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[str, Any]:
+    """What ``python -m module JOB OUTCOME`` writes into OUTCOME, both files of JSON; run to its end."""
+    threads = {name: str(num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment = {**os.environ, **threads, "PYTHONPATH": str(HERE), "TOKENIZERS_PARALLELISM": "false"}
+    with tempfile.TemporaryDirectory() as directory:
+        asked, outcome = Path(directory) / "job.json", Path(directory) / "outcome.json"
+        asked.write_text(json.dumps(job), encoding="utf-8")
+        command = [sys.executable, "-W", "ignore::FutureWarning", "-m", module, str(asked), str(outcome)]
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+        return json.loads(outcome.read_text(encoding="utf-8"))
+
+
+def alternating(sides: Sequence[str], repeats: int) -> list[tuple[str, int]]:
+    """Side and repeat in the order in which they run: every other repeat goes backwards.
+
+    >>> alternating(["a", "b"], 2)
+    [('a', 0), ('b', 0), ('b', 1), ('a', 1)]
+    """
+    return [(side, repeat) for repeat in range(repeats) for side in (reversed(sides) if repeat % 2 else sides)]
+
+
+def peak_bytes() -> int:
+    """High-water mark of this process's resident memory."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def resident_bytes_marked() -> int | None:
+    """Resident memory now, from which Linux is told to mark the highest anew: loading has marks of its own. None where
+    the system does not tell.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status_bytes("VmRSS")
+
+
+def peak_above(marked_bytes: int | None) -> int | None:
+    """How far resident memory has risen at most since `resident_bytes_marked`."""
+    return None if marked_bytes is None else _status_bytes("VmHWM") - marked_bytes
+
+
+def _status_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def machine() -> str:
+    """Where the figures come from."""
+    return f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def phonebook(path: Path | None, num_records: int) -> tuple[str, list[Pair]]:
+    """Names and numbers to learn: what to call them, and so many pairs.
+
+    Args:
+        path: a file of records, of which the first are taken; None: the paper's PhoneBook where it lies beside this
+            checkout, else invented contacts.
+        num_records: how many.
+    """
+    import byheart
+
+    path = path or (PHONEBOOK if PHONEBOOK.exists() else None)
+    if path is None:
+        return "invented contacts", invented(num_records)
+    pairs = [(record.prompt, record.answer) for record in byheart.Memory.from_file(path).records[:num_records]]
+    if len(pairs) < num_records:
+        raise SystemExit(f"{path} has {len(pairs):,} records, {num_records:,} are asked for; give another file")
+    return path.name, pairs
+
+
+def invented(num_records: int) -> list[Pair]:
+    """Contacts as examples/make_contacts.py makes them; once its names are used up, again with a middle initial."""
+    sys.path.append(str(EXAMPLES))
+    from make_contacts import FIRST_NAMES, SEED, SURNAMES, contacts
+
+    pairs: list[Pair] = []
+    for number, initial in enumerate(("", *(f"{letter}. " for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))):
+        some = contacts(min(num_records - len(pairs), len(FIRST_NAMES) * len(SURNAMES)), SEED + number)
+        pairs += [(f"{name.replace(' ', f' {initial}', 1)}:", digits) for name, digits in some]
+    return pairs
+
+
+def with_files(parser: argparse.ArgumentParser, name: str, *, draws: bool = True) -> argparse.Namespace:
+    """The arguments, among them those that all benchmarks have. A quick run does not write over a full one's results.
+
+    Args:
+        parser: with the benchmark's own arguments, ``--quick`` among them.
+        name: of the files.
+        draws: whether there is a picture.
+    """
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help=f"benchmarks/results/{name}.json")
+    if draws:
+        parser.add_argument("--picture", type=Path, help=f"docs/images/{name}.svg")
+    arguments = parser.parse_args()
+    stem = f"{name}_quick" if arguments.quick else name
+    arguments.out = arguments.out or RESULTS / f"{stem}.json"
+    if draws:
+        arguments.picture = arguments.picture or (Path("runs") if arguments.quick else PICTURES) / f"{stem}.svg"
+    return arguments
+
+
+def write(path: Path, value: Any) -> None:
+    """JSON for people and programs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def megabytes(num_bytes: float | None) -> str:
+    """For a table's cell; empty where there is nothing to say."""
+    return "" if num_bytes is None else f"{num_bytes / 1e6:,.0f}"
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows in Markdown; all columns but the first are numbers.
+
+    >>> print(table(["side", "s"], [["a", "1"]]))
+    | side | s |
+    |---|---:|
+    | a | 1 |
+    """
+    return "\n".join(
+        [f"| {' | '.join(names)} |", f"|---|{'---:|' * (len(names) - 1)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    )

@@ -1,0 +1,246 @@
+"""One call of `byheart.learn`, step after step.
+
+Memory → EncodedMemory → (Base, Placement) → ActivationCache → LearnResult → Certificate → Bundle
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from byheart.certification.certificate import Certificate
+from byheart.certification.check import all_above
+from byheart.certification.check import certify as check
+from byheart.config import RunConfig
+from byheart.export.bundle import Bundle, Claim, claim, clear
+from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Summary
+from byheart.fingerprint import fingerprint
+from byheart.learning.activations import ActivationCache, compute_activations
+from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
+from byheart.learning.events import EpochEvent, Listener, MetricsFile
+from byheart.learning.hooks import Hooks
+from byheart.learning.initial import point_at
+from byheart.learning.loop import LearnResult
+from byheart.learning.loop import learn as run
+from byheart.learning.shortlist import Shortlist
+from byheart.learning.state import read_header
+from byheart.learning.step import Stepper
+from byheart.memory.encode import encode
+from byheart.memory.information import compressed_bits
+from byheart.memory.records import Memory
+from byheart.method.registry import build
+from byheart.model.adapter import Adapter, attached
+from byheart.model.base import Base, load
+from byheart.model.placement import Placement, resolve
+from byheart.model.split import SplitModel, split
+from byheart.progress import Reporter
+from byheart.sizing import rank_for
+
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """A placement with the rank to begin with, and what was found on the way to it."""
+
+    placement: Placement
+    rank_reason: str
+    nll_before_N: Tensor
+
+
+class Job:
+    """What each step needs from those before it.
+
+    Args:
+        memory: what is to be learnt.
+        model: as `byheart.learn` takes it.
+        config: the settings.
+        out: the bundle's directory, locked; None: nothing is written.
+        reporter: told what happens.
+        interrupted: asked after every step; True stops the run at a checkpoint.
+        started: when the call began, by ``time.monotonic``.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        model: str | Base | None,
+        config: RunConfig,
+        out: Path | None,
+        reporter: Reporter,
+        interrupted: Callable[[], bool],
+        started: float,
+    ) -> None:
+        self.memory, self.config, self.out, self.started = memory, config, out, started
+        self.reporter, self.interrupted = reporter, interrupted
+        self.base = model if isinstance(model, Base) else load(config.model, reporter.say)
+        self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
+        self.run_fingerprint = fingerprint(
+            {
+                "settings": config.identity(),
+                "memory": self.encoded.fingerprint,
+                "base": self.base.identity.to_dict(),
+            }
+        )
+
+    def done(self) -> Bundle:
+        """The bundle: all steps taken, or found to have been taken before."""
+        if self.out is not None and claim(self.out, self.run_fingerprint) is Claim.COMPLETE:
+            self.reporter.say(f"{self.out} already holds the result of this very run")
+            clear(self.out)
+            return Bundle.read(self.out, self.base)
+        asked = self.config.placement.lora_rank
+        outline = resolve(self.config.placement, self.base.model, asked if isinstance(asked, int) else 1)
+        split_model = split(self.base.model, outline.layers[0])
+        with self.activations(split_model) as activations:
+            sized = self.sized(split_model, activations, outline)
+            adapter = Adapter.initialised(sized.placement, self.base.device, self.config.seed)
+            if self.config.learn.initial == "principal":
+                point_at(adapter, split_model, activations, self.config.seed)
+            result = self.train(split_model, activations, adapter)
+        with self.reporter.phase("certifying", 2 * len(self.encoded)) as advance:
+            certificate = check(self.base, result.adapter, self.encoded, self.config.certify, advance)
+        bundle = Bundle(
+            memory=self.memory,
+            base=self.base,
+            adapter=result.adapter.rounded(self.base.dtype),
+            certificate=certificate,
+            manifest=self.manifest(sized, result, certificate),
+        )
+        if self.out is not None:
+            bundle.save(self.out)
+        return bundle
+
+    @contextmanager
+    def activations(self, split_model: SplitModel) -> Iterator[ActivationCache]:
+        """The records' activations below the adapter, for the length of a block."""
+        with tempfile.TemporaryDirectory() as temporary:
+            with self.reporter.phase("reading", len(self.encoded)) as advance:
+                cache = compute_activations(
+                    split_model,
+                    self.encoded,
+                    self.base.device,
+                    memory_budget_bytes=self.config.learn.activation_memory_bytes,
+                    directory=self.out or Path(temporary),
+                    advance=advance,
+                )
+            with closing(cache):
+                yield cache
+
+    def sized(self, split_model: SplitModel, activations: ActivationCache, outline: Placement) -> _Sized:
+        """The rank that was asked for, or the one the memory needs."""
+        nll_before_N = record_losses(split_model, activations).sum_N
+        bits = self.bits(nll_before_N, range(len(self.memory)))
+        if self.config.placement.lora_rank == "auto":
+            rank, reason = rank_for(bits, outline.num_parameters)
+            self.reporter.say(reason)
+        else:
+            rank, reason = outline.lora_rank, "as asked"
+        return _Sized(resolve(self.config.placement, self.base.model, rank), reason, nll_before_N)
+
+    def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
+        config = self.config
+        method = build(config.method, config.learn.num_epochs(len(self.encoded)), config.learn.batch_size)
+        wanted = config.method.wanted_probability
+        listeners: list[Listener] = [self.reporter.epoch]
+        checkpoint = self.out / CHECKPOINT_FILE if self.out is not None else None
+        if self.out is not None and checkpoint is not None:
+            num_epochs = read_header(checkpoint)["progress"]["epoch"] if checkpoint.exists() else 0
+            if num_epochs:
+                self.reporter.say(f"going on after epoch {num_epochs}")
+            listeners.append(MetricsFile(self.out / METRICS_FILE, num_epochs))
+
+        def on_epoch(event: EpochEvent) -> None:
+            for listener in listeners:
+                listener(event)
+
+        vocabulary = likely_words(split_model, activations) if config.learn.shortlist else None
+
+        def look(candidate: Adapter, shortlist: Shortlist | None = None) -> RecordLosses:
+            # Of a rounded copy, as saved: the adapter itself drops out while it learns.
+            with attached(self.base.model, candidate.rounded(self.base.dtype)):
+                return record_losses(
+                    split_model, activations, shortlist=shortlist, find_rivals=vocabulary is not None and not shortlist
+                )
+
+        def glance(candidate: Adapter) -> RecordLosses:
+            return look(candidate, vocabulary.draw(config.seed) if vocabulary is not None else None)
+
+        def verify(candidate: Adapter) -> bool:
+            return all_above(self.base, candidate, self.encoded, config.certify, config.method.proved_probability)
+
+        hooks = Hooks(
+            look=look,
+            glance=glance,
+            verify=verify,
+            on_epoch=on_epoch,
+            say=self.reporter.say,
+            interrupted=self.interrupted,
+            checkpoint=checkpoint,
+            run_fingerprint=self.run_fingerprint,
+            started=self.started,
+        )
+        stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary)
+        return run(
+            stepper,
+            method.schedule,
+            config.learn,
+            wanted_probability=wanted,
+            seed=config.seed,
+            hooks=hooks,
+            max_growths=config.learn.max_growths if config.placement.lora_rank == "auto" else 0,
+        )
+
+    def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:
+        """Upper bound of the information in some records' answers: what a compressor needs, or what the base model
+        lacks.
+        """
+        if not indices:
+            return 0.0
+        lacking = float(nll_before_N[list(indices)].sum()) / math.log(2)
+        return min(lacking, compressed_bits(self.memory.records[i].answer for i in indices))
+
+    def manifest(self, sized: _Sized, result: LearnResult, certificate: Certificate) -> Manifest:
+        placement = result.adapter.placement
+        recalled = [i for i, record in enumerate(certificate.records) if record.verdict != "failed"]
+        bits = self.bits(sized.nll_before_N, recalled)
+        summary = Summary(
+            num_records=certificate.num_records,
+            num_answer_tokens=certificate.num_answer_tokens,
+            exact_match=certificate.exact_match,
+            num_certified=certificate.num("certified"),
+            num_recited=certificate.num("recited"),
+            num_failed=certificate.num("failed"),
+            token_accuracy=certificate.token_accuracy,
+            nll_nats=certificate.nll_nats,
+            min_probability=certificate.min_probability,
+            lora_rank=placement.lora_rank,
+            num_parameters=placement.num_parameters,
+            bits_per_parameter=bits / placement.num_parameters,
+            epochs=result.num_epochs,
+            train_seconds=round(result.train_seconds, 3),
+            total_seconds=round(result.earlier_seconds + time.monotonic() - self.started, 3),
+            model=self.base.identity.name,
+        )
+        return Manifest(
+            run_fingerprint=self.run_fingerprint,
+            settings=self.config.model_dump(mode="json"),
+            placement=placement.to_dict(),
+            base=self.base.identity.to_dict(),
+            tokenizer_fingerprint=self.encoded.tokenizer_fingerprint,
+            template_fingerprint=self.encoded.template_fingerprint,
+            prompt_fingerprint=self.encoded.prompt_fingerprint,
+            summary=summary,
+            stop_reason=result.stop_reason,
+            weights_epoch=result.weights_epoch,
+            rank_reason=sized.rank_reason,
+            growths=result.growths,
+            nll_before_nats=float(sized.nll_before_N.sum()) / certificate.num_answer_tokens,
+            bits=bits,
+            files={},
+        )

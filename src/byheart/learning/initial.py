@@ -1,0 +1,117 @@
+"""First weights that already look where the records differ.
+
+A fresh adapter's A is random, so most of what it hands on is what all positions have in common, and the first epochs go
+into turning it. Here A's rows are the principal directions of each site's own inputs at the records' positions, less
+their mean's direction (compare EVA, arXiv:2410.07170), scaled so that
+
+    mean over rows of Var(A x) = SPREAD²
+
+at every site, which makes one learning rate fit sites and models whose activations differ in size. B stays zero, so the
+model's answers are unchanged.
+
+Tensor names: N positions looked at, D inputs of a site, R LoRA rank.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
+from byheart.memory.buckets import by_length
+from byheart.model.adapter import Adapter
+from byheart.model.split import SplitModel
+
+SPREAD = 2.0
+MOST_POSITIONS = 1024
+_FAR = 10.0
+_SMALLEST_SHARE = 1e-3
+
+
+@torch.no_grad()
+def point_at(adapter: Adapter, split_model: SplitModel, activations: ActivationCache, seed: int) -> None:
+    """Gives the adapter's A its first weights from the records. Rows beyond the directions that the records have keep
+    what they were drawn with.
+
+    Args:
+        adapter: fresh, not attached.
+        split_model: cut at or below the adapter's lowest layer.
+        activations: ``split_model.prefix`` of every record.
+        seed: of the randomised decomposition.
+    """
+    inputs = _inputs(adapter, split_model, activations)
+    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws from the global generator
+        torch.manual_seed(seed)
+        for lora_A, input_ND in zip(adapter.lora_A, inputs, strict=True):
+            rows_RD = principal_rows(input_ND, adapter.placement.lora_rank)
+            lora_A[: len(rows_RD)] = rows_RD.to(lora_A.device)
+
+
+def principal_rows(input_ND: Tensor, num_rows: int) -> Tensor:
+    """Orthogonal directions of largest variance, scaled as the module's docstring says; fewer than asked for where the
+    inputs vary in fewer.
+
+    Args:
+        input_ND: fp32, on the CPU.
+        num_rows: R.
+    """
+    size_N = input_ND.norm(dim=1)
+    input_ND = input_ND[size_N < _FAR * size_N.median()]  # a sequence's first position often lies far from all others
+    mean_D = input_ND.mean(0)
+    num_rows = min(num_rows, len(input_ND) - 1, input_ND.shape[1])
+    if num_rows < 1:
+        return input_ND[:0]
+    _, spread_R, direction_DR = torch.svd_lowrank(input_ND - mean_D, q=min(num_rows + 8, *input_ND.shape), niter=2)
+    spread_R, row_RD = spread_R[:num_rows], direction_DR.T[:num_rows]
+    enough_R = spread_R > _SMALLEST_SHARE * spread_R[0]
+    spread_R, row_RD = spread_R[enough_R], row_RD[enough_R]
+    if not len(row_RD):
+        return row_RD
+    towards_mean_D = mean_D / mean_D.norm().clamp_min(torch.finfo(mean_D.dtype).tiny)
+    row_RD = row_RD - torch.outer(row_RD @ towards_mean_D, towards_mean_D)
+    return row_RD * (SPREAD / (spread_R.square().mean() / len(input_ND)).sqrt())
+
+
+def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCache) -> list[Tensor]:
+    """What each site of the adapter is given, at positions of records from all of the memory: input_ND by site."""
+    lengths = activations.lengths
+    step = max(1, sum(lengths) // MOST_POSITIONS)
+    chosen = range(0, len(lengths), step)
+    seen: list[list[Tensor]] = [[] for _ in adapter.placement.sites]
+    for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS):
+        indices = [chosen[place] for place in places]
+        batch, hidden = activations.batch(indices)
+        layout = hidden.layout
+        own_BT = torch.arange(layout.num_each) < torch.tensor([lengths[i] for i in indices])[:, None]
+        own_N = own_BT.flatten().nonzero()[:, 0] + layout.num_shared
+        num_all = layout.num_shared + layout.num_rows * layout.num_each
+
+        def keep(site: int, input_BTD: Tensor, own_N: Tensor = own_N, num_all: int = num_all) -> None:
+            flat_ND = input_BTD.flatten(0, -2).float().cpu()
+            # A last layer's MLP is given the positions that are read, and nothing else.
+            seen[site].append(flat_ND[own_N] if len(flat_ND) == num_all else flat_ND)
+
+        with _watched(adapter, split_model.model, keep):
+            split_model.suffix(hidden, batch.predicting_BT)
+    return [torch.cat(parts)[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)] for parts in seen]
+
+
+@contextlib.contextmanager
+def _watched(adapter: Adapter, model: nn.Module, keep: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """``model`` telling ``keep`` the input of every site, for the length of the block."""
+
+    def watching(site: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, inputs: keep(site, inputs[0])
+
+    handles = [
+        model.get_submodule(site.path).register_forward_pre_hook(watching(index))
+        for index, site in enumerate(adapter.placement.sites)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
