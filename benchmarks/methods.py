@@ -31,6 +31,7 @@ SETUPS: dict[str, dict[str, dict[str, Any]]] = {
             "decay_share": 1.0,
             "floor_share": 0.0,
             "betas": [0.9, 0.999],
+            "averaging": 0.0,
             "initial": "random",
             "shortlist": False,
         },

@@ -2,6 +2,7 @@ import torch
 
 from byheart.learning.activations import compute_activations
 from byheart.learning.evaluate import record_losses
+from byheart.learning.shortlist import Vocabulary
 from byheart.memory.encode import encode
 from byheart.memory.records import Memory
 from models_for_tests import close
@@ -35,3 +36,25 @@ def test_the_worst_token_of_a_record_is_told_apart(split_model, tiny_encoded, ac
     worst_N = record_losses(split_model, activations).worst_N
     expected = [whole_model.answer_nll(tiny_base.model, record).max() for record in tiny_encoded.records]
     assert close(worst_N, torch.stack(expected))
+
+
+def test_the_words_that_beat_a_token_are_named(split_model, tiny_encoded, activations, tiny_base):
+    rivals = record_losses(split_model, activations, find_rivals=True).rivals
+    assert list(rivals) == sorted(set(rivals))
+    for record in tiny_encoded.records:
+        ids = torch.tensor([record.prompt_ids + record.answer_ids])
+        with torch.no_grad():
+            logits_TV = tiny_base.model(input_ids=ids, use_cache=False).logits[0]
+        winners = logits_TV.argmax(-1)[len(record.prompt_ids) - 1 : -1]
+        assert set(winners.tolist()) <= set(rivals)
+
+
+def test_no_rival_is_named_unless_asked_for(split_model, activations):
+    assert record_losses(split_model, activations).rivals == ()
+
+
+def test_an_estimate_over_all_words_is_exact(split_model, activations):
+    num_words = split_model.model.get_output_embeddings().weight.shape[0]
+    shortlist = Vocabulary(torch.arange(num_words - 1), num_words, num_sampled=1).draw(0)
+    estimated, exact = (record_losses(split_model, activations, shortlist=each) for each in (shortlist, None))
+    assert close(estimated.sum_N, exact.sum_N)

@@ -2,7 +2,7 @@ import copy
 import math
 import random
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +15,7 @@ from byheart.learning.events import Growth
 from byheart.learning.hooks import Hooks
 from byheart.learning.loop import learn
 from byheart.learning.rate import starting_rate
+from byheart.learning.shortlist import Vocabulary
 from byheart.learning.step import BatchOutcome
 from byheart.method.active import ActiveSet
 from byheart.method.schedule import AllRecords
@@ -632,3 +633,62 @@ def test_the_card_of_an_adapter_keeps_its_random_numbers_too(monkeypatch):
     monkeypatch.setattr(torch.random, "fork_rng", looking)
     run(script, epochs=1)
     assert forked == [[torch.device("cuda", 0)]]
+
+
+def glancing(glances, looks, verified=True):
+    """Hooks whose glances and looks tell these, the last for good; and what was asked, in order."""
+    asked = []
+
+    def telling(kind, found):
+        def tell(adapter):
+            asked.append(kind)
+            return found[min(asked.count(kind), len(found)) - 1]
+
+        return tell
+
+    def verify(adapter):
+        asked.append("pass")
+        return verified
+
+    return Hooks(glance=telling("glance", glances), look=telling("look", looks), verify=verify), asked
+
+
+def test_the_first_look_is_no_glance_and_later_ones_are_confirmed():
+    known, slipped = losses(*[0.9] * 5), losses(0.9, 0.9, 0.4, 0.9, 0.9)
+    hooks, asked = glancing([slipped, known], [slipped, known])
+    result = run(Script(lambda visit: 0.9), hooks=hooks, epochs=9)
+    assert asked == ["look", "glance", "glance", "look", "pass"]
+    assert result.stop_reason == "certified"
+
+
+def test_nearly_all_known_is_worth_a_look_as_the_mean_may_know_all():
+    script = Script(lambda visit: 0.9, num_records=20)
+    script.p = lambda visit: 0.4 if script.taken[-1][0] == [7] else 0.9
+    hooks, asked = looking_and_verifying([losses(*[0.9] * 20)], verified=True)
+    assert run(script, hooks=hooks, epochs=3, batch_size=1).stop_reason == "certified"
+    assert asked == {"looks": 1, "passes": 1}
+
+
+def test_looks_while_some_are_not_known_are_spaced_by_visits():
+    script = Script(lambda visit: 0.9, num_records=20)
+    script.p = lambda visit: 0.4 if script.taken[-1][0] == [7] else 0.9
+    hooks, asked = looking_and_verifying([losses(*[0.9] * 19, 0.4)], verified=True)
+
+    def only_one(epoch, standing, seed):
+        return torch.arange(20) if epoch == 0 else torch.tensor([7])
+
+    run(script, hooks=hooks, epochs=11, batch_size=1, schedule=only_one, plateau_epochs=99)
+    assert asked == {"looks": 3, "passes": 0}  # after the first epoch, and after every fifth visit
+
+
+def test_words_that_looks_find_join_the_shortlist_and_are_remembered(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    script, found = Script(lambda visit: 0.9), replace(losses(*[0.4] * 5), rivals=(7, 3))
+    script.vocabulary = Vocabulary(torch.tensor([1]), 50, num_sampled=5)
+    hooks = Hooks(look=lambda adapter: found, verify=lambda adapter: True, checkpoint=path)
+    run(script, hooks=hooks, epochs=2, checkpoint_seconds=0)
+    assert script.vocabulary.likely.tolist() == [1, 3, 7]
+    again = Script(lambda visit: 0.9)
+    again.vocabulary = Vocabulary(torch.tensor([1]), 50, num_sampled=5)
+    run(again, hooks=hooks, epochs=3)
+    assert again.vocabulary.likely.tolist() == [1, 3, 7]

@@ -126,3 +126,19 @@ def test_a_step_measures_what_its_shortlist_says(make_stepper, activations, spli
     expected_A = F.cross_entropy(logits_AK + shortlist.weight_log_K, shortlist.place(batch.target_A), reduction="none")
     [outcome], _ = stepper.step([0, 2], 1e-3, {}, 5)
     assert close(outcome.nll_A, expected_A)
+
+
+def test_a_word_that_is_admitted_is_likely_from_then_on():
+    vocabulary = Vocabulary(LIKELY, NUM_WORDS, num_sampled=20)
+    vocabulary.admit([7, 40, 299])
+    shortlist = vocabulary.draw(0)
+    assert shortlist.word_K[:6].tolist() == [3, 7, 10, 11, 40, 299]
+    assert not set(shortlist.word_K[6:].tolist()) & {3, 7, 10, 11, 40, 299}
+    assert shortlist.weight_log_K[6:].exp().sum().item() == pytest.approx(NUM_WORDS - 6, rel=1e-5)
+
+
+def test_admitting_what_is_known_changes_nothing():
+    vocabulary = Vocabulary(LIKELY, NUM_WORDS, num_sampled=20)
+    before = vocabulary.draw(3).word_K
+    vocabulary.admit([10, 3])
+    assert torch.equal(vocabulary.draw(3).word_K, before)

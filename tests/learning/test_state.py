@@ -157,3 +157,13 @@ def test_a_full_disk_is_an_artifact_error_and_the_checkpoint_before_is_kept(path
             save_checkpoint(path, "second", PROGRESS, *trained())
     assert read_header(path)["run_fingerprint"] == "first"
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_the_weights_mean_comes_back(path):
+    adapter, optimizer = trained()
+    for parameter in adapter.parameters():
+        optimizer.state[parameter]["mean"] = torch.full_like(parameter, 0.25, requires_grad=False)
+    save_checkpoint(path, "run", PROGRESS, adapter, optimizer)
+    other, its_optimizer = trained(2)
+    load_checkpoint(path, other, its_optimizer)
+    assert all(its_optimizer.state[parameter]["mean"].eq(0.25).all() for parameter in other.parameters())

@@ -192,3 +192,40 @@ def test_a_loss_that_is_not_a_number_stops_even_where_it_has_no_weight(make_step
         adapter.lora_B[0][0, 0] = float("nan")
     with pytest.raises(DivergedError, match="a token's loss is not a finite number"):
         make_stepper(weighting, adapter).step([0, 1], 1e-3, {}, 0)
+
+
+def weights_of(adapter: Adapter) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in adapter.parameters()]
+
+
+def test_what_was_learnt_is_the_running_mean_of_the_weights_after_each_step(make_stepper, adapter):
+    stepper = make_stepper(averaging=0.75)
+    after = []
+    for step in range(3):
+        stepper.step([0, 1], 1e-2, {}, step)
+        after.append(weights_of(adapter))
+    first, second, third = after
+    expected = [0.75 * (0.75 * a + 0.25 * b) + 0.25 * c for a, b, c in zip(first, second, third, strict=True)]
+    assert all_close(weights_of(stepper.learnt()), expected)
+    assert all_close(weights_of(adapter), third)
+
+
+def test_before_the_first_step_nothing_else_is_learnt_than_there_is(make_stepper, adapter):
+    assert all_close(weights_of(make_stepper().learnt()), weights_of(adapter))
+
+
+def test_without_averaging_what_was_learnt_are_the_weights_themselves(make_stepper, adapter):
+    stepper = make_stepper(averaging=0.0)
+    for step in range(2):
+        stepper.step([0, 1], 1e-2, {}, step)
+    assert stepper.learnt().sha256(torch.float32) == adapter.sha256(torch.float32)
+
+
+def test_the_mean_comes_to_the_weights_where_no_token_moves_them_any_more(make_stepper, adapter):
+    stepper = make_stepper(averaging=0.5)
+    for step in range(3):
+        stepper.step([0, 1], 1e-2, {}, step)
+    stepper.weighting = Threshold(critical_nll_nats=1e6)
+    for step in range(40):
+        stepper.step([0, 1], 1e-2, {}, step)
+    assert all_close(weights_of(stepper.learnt()), weights_of(adapter))

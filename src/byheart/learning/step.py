@@ -108,7 +108,7 @@ class Stepper:
             self.optimizer.param_groups[0]["lr"] = learning_rate
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
-            self._average()
+        self._average()
         return outcomes, state
 
     def learnt(self) -> Adapter:
@@ -122,11 +122,13 @@ class Stepper:
         return copy
 
     def _average(self) -> None:
-        """Takes the weights into their running mean, which lives beside AdamW's moments."""
-        if not self.config.averaging:
+        """Takes the weights into their running mean, which lives beside AdamW's moments; after a call without a step
+        too, or the mean would never come to where the weights have stopped.
+        """
+        moved = [parameter for parameter in self.parameters if self.optimizer.state.get(parameter)]
+        if not self.config.averaging or not moved:
             return
-        states = [self.optimizer.state[parameter] for parameter in self.parameters if self.optimizer.state[parameter]]
-        weights = [parameter.detach() for parameter in self.parameters if self.optimizer.state[parameter]]
+        states, weights = [self.optimizer.state[each] for each in moved], [each.detach() for each in moved]
         means = [state.setdefault("mean", weight.clone()) for state, weight in zip(states, weights, strict=True)]
         torch._foreach_lerp_(means, weights, 1 - self.config.averaging)
 
