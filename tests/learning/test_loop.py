@@ -38,7 +38,7 @@ class Script:
         self.adapter = awake(placed(small("llama"), "1", "o_proj"))
         self.optimizer = torch.optim.AdamW(self.adapter.parameters())
         self.starting_rate = 0.0
-        self.vocabulary = None
+        self.vocabulary: Vocabulary | None = None
         self.taken: list[tuple[list[int], float, int]] = []
         self.was_training: list[bool] = []
 
@@ -687,8 +687,8 @@ def test_words_that_looks_find_join_the_shortlist_and_are_remembered(tmp_path):
     script.vocabulary = Vocabulary(torch.tensor([1]), 50, num_sampled=5)
     hooks = Hooks(look=lambda adapter: found, verify=lambda adapter: True, checkpoint=path)
     run(script, hooks=hooks, epochs=2, checkpoint_seconds=0)
-    assert script.vocabulary.likely.tolist() == [1, 3, 7]
+    assert script.vocabulary and script.vocabulary.likely.tolist() == [1, 3, 7]
     again = Script(lambda visit: 0.9)
     again.vocabulary = Vocabulary(torch.tensor([1]), 50, num_sampled=5)
     run(again, hooks=hooks, epochs=3)
-    assert again.vocabulary.likely.tolist() == [1, 3, 7]
+    assert again.vocabulary and again.vocabulary.likely.tolist() == [1, 3, 7]

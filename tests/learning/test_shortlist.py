@@ -34,6 +34,7 @@ def losses(shortlist: Shortlist | None, chunk_tokens: int = 512):
 
     nll_A, is_argmax_A = token_losses(head, final_AD, target_A, chunk_tokens, shortlist)
     nll_A.sum().backward()
+    assert final_AD.grad is not None
     return nll_A.detach(), is_argmax_A, final_AD.grad
 
 

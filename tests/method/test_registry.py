@@ -62,8 +62,13 @@ def test_a_name_builds_its_weighting_and_schedule(name: MethodName, weighting: t
 
 @pytest.mark.parametrize("name", ["sft", "memft-ot", "memft-sw"])
 def test_records_rest_for_three_epochs_or_as_many_as_asked(name: MethodName) -> None:
-    assert built(name).schedule == ActiveSet(pytest.approx(0.5 + 0.4 / 3), 3)
-    assert built(name, rest_epochs=5, margin=0.15).schedule == ActiveSet(pytest.approx(0.55), 5)
+    assert built(name).schedule == ActiveSet(MethodConfig().wanted_probability, 3)
+    assert built(name, rest_epochs=5).schedule == ActiveSet(MethodConfig().wanted_probability, 5)
+
+
+def test_what_is_wanted_is_a_third_of_the_margin_and_what_is_proved_a_sixth() -> None:
+    config = MethodConfig(margin=0.3)
+    assert (config.wanted_probability, config.proved_probability) == (pytest.approx(0.6), pytest.approx(0.55))
 
 
 @every_method

@@ -130,7 +130,8 @@ class Stepper:
             return
         states, weights = [self.optimizer.state[each] for each in moved], [each.detach() for each in moved]
         means = [state.setdefault("mean", weight.clone()) for state, weight in zip(states, weights, strict=True)]
-        torch._foreach_lerp_(means, weights, 1 - self.config.averaging)
+        for mean, weight in zip(means, weights, strict=True):
+            mean.lerp_(weight, 1 - self.config.averaging)
 
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
