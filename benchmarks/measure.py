@@ -77,7 +77,7 @@ def _status_bytes(name: str) -> int:
 
 def machine() -> str:
     """Where the figures come from."""
-    return f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} cores"
+    return f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores"
 
 
 def phonebook(path: Path | None, num_records: int) -> tuple[str, list[Pair]]:

@@ -159,7 +159,9 @@ class Job:
             for listener in listeners:
                 listener(event)
 
-        vocabulary = likely_words(split_model, activations) if config.learn.shortlist else None
+        vocabulary = None
+        if config.learn.shortlist and not config.method.needs_argmax:
+            vocabulary = likely_words(split_model, activations)
 
         def look(candidate: Adapter, shortlist: Shortlist | None = None) -> RecordLosses:
             # Of a rounded copy, as saved: the adapter itself drops out while it learns.
@@ -168,15 +170,15 @@ class Job:
                     split_model, activations, shortlist=shortlist, find_rivals=vocabulary is not None and not shortlist
                 )
 
-        def glance(candidate: Adapter) -> RecordLosses:
-            return look(candidate, vocabulary.draw(config.seed) if vocabulary is not None else None)
+        def glance(candidate: Adapter, seed: int) -> RecordLosses:
+            return look(candidate, vocabulary.draw(seed) if vocabulary is not None else None)
 
         def verify(candidate: Adapter) -> bool:
             return all_above(self.base, candidate, self.encoded, config.certify, config.method.proved_probability)
 
         hooks = Hooks(
             look=look,
-            glance=glance,
+            glance=glance if vocabulary is not None else None,
             verify=verify,
             on_epoch=on_epoch,
             say=self.reporter.say,

@@ -640,7 +640,7 @@ def glancing(glances, looks, verified=True):
     asked = []
 
     def telling(kind, found):
-        def tell(adapter):
+        def tell(adapter, seed=None):
             asked.append(kind)
             return found[min(asked.count(kind), len(found)) - 1]
 
@@ -684,11 +684,20 @@ def test_looks_while_some_are_not_known_are_spaced_by_visits():
 def test_words_that_looks_find_join_the_shortlist_and_are_remembered(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     script, found = Script(lambda visit: 0.9), replace(losses(*[0.4] * 5), rivals=(7, 3))
-    script.vocabulary = Vocabulary(torch.tensor([1]), 50, num_sampled=5)
+    script.vocabulary = Vocabulary(torch.tensor([1]), 90, num_sampled=5)
     hooks = Hooks(look=lambda adapter: found, verify=lambda adapter: True, checkpoint=path)
     run(script, hooks=hooks, epochs=2, checkpoint_seconds=0)
     assert script.vocabulary and script.vocabulary.likely.tolist() == [1, 3, 7]
     again = Script(lambda visit: 0.9)
-    again.vocabulary = Vocabulary(torch.tensor([1]), 50, num_sampled=5)
+    again.vocabulary = Vocabulary(torch.tensor([1]), 90, num_sampled=5)
     run(again, hooks=hooks, epochs=3)
     assert again.vocabulary and again.vocabulary.likely.tolist() == [1, 3, 7]
+
+
+def test_every_glance_draws_another_sample():
+    seeds, slipped = [], losses(0.9, 0.9, 0.4, 0.9, 0.9)
+    hooks = Hooks(
+        look=lambda adapter: slipped, glance=lambda adapter, seed: seeds.append(seed) or slipped, verify=lambda _: True
+    )
+    run(Script(lambda visit: 0.9), hooks=hooks, epochs=5, plateau_epochs=99)
+    assert len(seeds) == len(set(seeds)) == 4

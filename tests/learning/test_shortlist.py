@@ -143,3 +143,9 @@ def test_admitting_what_is_known_changes_nothing():
     before = vocabulary.draw(3).word_K
     vocabulary.admit([10, 3])
     assert torch.equal(vocabulary.draw(3).word_K, before)
+
+
+def test_a_list_that_would_be_nearly_the_vocabulary_stays_as_it_is():
+    vocabulary = Vocabulary(LIKELY, NUM_WORDS, num_sampled=20)
+    assert not vocabulary.admit(range(200))
+    assert torch.equal(vocabulary.likely, LIKELY)

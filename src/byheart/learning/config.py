@@ -47,8 +47,7 @@ class LearnConfig(Settings):
     saved: single steps push known tokens about, their mean does not. 0: the weights themselves, as in the paper."""
     plateau_epochs: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5 when last seen),
-    counted once every record has been seen. None: half of the budget, over which the rate has fallen with the
-    defaults, if every epoch visits every record."""
+    counted once every record has been seen. None: half of the budget."""
     initial: Literal["principal", "random"] = "principal"
     """A's first weights: principal, the directions in which the records' activations differ; random, Kaiming-uniform as
     PEFT draws them. B is zero either way."""
@@ -57,7 +56,7 @@ class LearnConfig(Settings):
     still uncertified, it gets twice the rank and another budget; see `byheart.learning.growth`. One whose rank is a
     number never grows."""
     growth_rate_share: float = Field(default=0.5, gt=0, le=1)
-    """What the rate begins with after a growth, as a share of ``learning_rate``."""
+    """What the rate begins with after a growth, as a share of where it would begin with the larger rank."""
     shortlist: bool = True
     """Whether steps take the softmax over the likely words and a sample of the others, where that saves work; what
     counts as learnt is always measured over the whole vocabulary. false: over the whole vocabulary in every step."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from byheart.learning.best import Looking
+from byheart.learning.evaluate import RecordLosses
 from byheart.learning.events import Listener
 from byheart.model.adapter import Adapter
 
@@ -19,9 +20,10 @@ class Hooks:
     Attributes:
         look: measures all records under an adapter, as it would be saved, on cached activations. It chooses the best
             weights of a run that is not certified. None: the last weights stay.
-        glance: estimates the same at a fraction of the price. It decides whether a full pass is worth its time, and
-            finds the records that have slipped. None: `look` does, or without one what training saw.
-        verify: a full pass over all records; True where every answer token is above the wanted probability.
+        glance: estimates the same at a fraction of the price, from a sample that the number draws. It decides whether a
+            full pass is worth its time, and finds the records that have slipped. None: `look` does, or without one
+            what training saw.
+        verify: a full pass over all records; True where every answer token is above the probability to be proved.
         on_epoch: told after each epoch.
         say: told in a sentence when the adapter grows.
         interrupted: asked after each step; True stops the run at a checkpoint.
@@ -31,7 +33,7 @@ class Hooks:
     """
 
     look: Looking | None = None
-    glance: Looking | None = None
+    glance: Callable[[Adapter, int], RecordLosses] | None = None
     verify: Callable[[Adapter], bool] | None = None
     on_epoch: Listener = lambda event: None
     say: Callable[[str], None] = lambda sentence: None

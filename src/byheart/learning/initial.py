@@ -27,6 +27,7 @@ from byheart.model.split import SplitModel
 
 SPREAD = 2.0
 MOST_POSITIONS = 1024
+_FEWEST_EACH = 8
 _FAR = 10.0
 _SMALLEST_SHARE = 1e-3
 
@@ -43,7 +44,7 @@ def point_at(adapter: Adapter, split_model: SplitModel, activations: ActivationC
         seed: of the randomised decomposition.
     """
     inputs = _inputs(adapter, split_model, activations)
-    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws from the global generator
+    with torch.random.fork_rng():  # svd_lowrank draws from the global generator
         torch.manual_seed(seed)
         for lora_A, input_ND in zip(adapter.lora_A, inputs, strict=True):
             rows_RD = principal_rows(input_ND, adapter.placement.lora_rank)
@@ -78,8 +79,7 @@ def principal_rows(input_ND: Tensor, num_rows: int) -> Tensor:
 def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCache) -> list[Tensor]:
     """What each site of the adapter is given, at positions of records from all of the memory: input_ND by site."""
     lengths = activations.lengths
-    step = max(1, sum(lengths) // MOST_POSITIONS)
-    chosen = range(0, len(lengths), step)
+    chosen = range(0, len(lengths), max(1, len(lengths) * _FEWEST_EACH // MOST_POSITIONS))
     seen: list[list[Tensor]] = [[] for _ in adapter.placement.sites]
     for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS):
         indices = [chosen[place] for place in places]

@@ -147,13 +147,14 @@ class _Loop:
         if hooks.verify is None or not self.is_worth_a_look():
             return False
         progress.num_visits_at_look = progress.num_visits
-        # The first look is no glance: it names the words in the answers' way, which a shortlist may miss.
-        looks = [hooks.glance, hooks.look] if progress.has_looked else [hooks.look]
-        for looking in filter(None, looks):
-            losses = looking(adapter)
-            self.run.take_in(epoch, losses)
+        # The first look is no glance: it names the words in the answers' way, which a shortlist may miss. Glances draw
+        # another sample each time: one word that a sample overrates must not keep a run from its end.
+        if hooks.glance is not None and progress.has_looked:
+            self.run.take_in(epoch, hooks.glance(adapter, (self.run.seed << 32) + progress.num_steps))
             if not progress.standing.all_above(self.wanted_probability):
                 return False
+        if hooks.look is not None:
+            self.run.take_in(epoch, hooks.look(adapter))
         if not progress.standing.all_above(self.wanted_probability) or not self.verification.due(epoch):
             return False
         if hooks.verify(adapter):

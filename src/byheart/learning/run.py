@@ -156,9 +156,8 @@ class Run:
         progress = self.progress
         progress.standing.take_in(epoch - 1, slice(None), losses.worst_N, losses.num_stubborn_N)
         progress.has_looked = True
-        if self.stepper.vocabulary is not None and losses.rivals:
+        if self.stepper.vocabulary is not None and self.stepper.vocabulary.admit(losses.rivals):
             progress.admitted = sorted({*progress.admitted, *losses.rivals})
-            self.stepper.vocabulary.admit(losses.rivals)
 
     def save_when_due(self) -> None:
         """Writes a checkpoint where the last one is old enough."""

@@ -64,11 +64,17 @@ class Vocabulary:
         self.place_V[likely] = torch.arange(len(likely), device=likely.device)
         self.others = (self.place_V < 0).nonzero()[:, 0]
 
-    def admit(self, words: Iterable[int]) -> None:
-        """Counts more words among the likely ones: those that a look at the whole vocabulary found in the way."""
+    def admit(self, words: Iterable[int]) -> bool:
+        """Counts more words among the likely ones: those that a look at the whole vocabulary found in the way. False
+        where they would make the list nearly the vocabulary, which saves nothing: then all stays as it is.
+        """
         known = set(self.likely.tolist())
-        if new := set(words) - known:
+        new = set(words) - known
+        if len(known) + len(new) + self.num_sampled >= _LARGEST_SHARE * self.num_words:
+            return False
+        if new:
             self._set(torch.tensor(sorted(known | new), device=self.likely.device))
+        return True
 
     @property
     def pays(self) -> bool:

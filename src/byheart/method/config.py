@@ -113,6 +113,11 @@ class MethodConfig(Settings):
         return self
 
     @property
+    def needs_argmax(self) -> bool:
+        """Whether the weighting asks which word is the most probable of all, which no sample of words can tell."""
+        return self.name == "memft-sw"
+
+    @property
     def proved_probability(self) -> float:
         """What the full pass that ends a run must find every answer token above: a little less than wanted, as its
         batches round differently and nothing is gained by mending that.

@@ -134,7 +134,7 @@ def _attend(
         return torch.cat([states[:, :, :num_shared].expand(num_rows, -1, -1, -1), rows(states)], dim=2)
 
     shared = slice(0, num_shared)
-    shared_1LHK = query[:, :, shared].transpose(1, 2)
+    shared_1LHK: Tensor | None = None
     if num_shared:
         shared_1LHK, _ = attend(
             module,
@@ -152,7 +152,7 @@ def _attend(
         causal_mask(layout.num_each, num_shared + layout.num_each, window, query),
         **options,
     )
-    return layout.one_row(shared_1LHK[0], own_BTHK), None
+    return layout.one_row(own_BTHK[0, :0] if shared_1LHK is None else shared_1LHK[0], own_BTHK), None
 
 
 def causal_mask(num_queries: int, num_keys: int, window: int | None, like: Tensor) -> Tensor:
