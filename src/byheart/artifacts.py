@@ -62,6 +62,21 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def system_lock(path: Path, *, blocking: bool) -> FileLock:
+    """A lock of the system's, which ends with its process; not taken yet. Without filelock's way out where a system has
+    none: a file that stands for one would outlive its process.
+    """
+    return FileLock(path, blocking=blocking, fallback_to_soft=False)
+
+
+def free(lock: FileLock) -> None:
+    """Gives back a lock that is held, and removes its file."""
+    # Removed while it is held: whoever opened it meanwhile finds it gone, and makes a new one.
+    with contextlib.suppress(OSError):
+        Path(lock.lock_file).unlink()
+    lock.release()
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Keeps other processes out of ``directory``, which is made if need be, for the length of a block.
@@ -73,8 +88,7 @@ def locked(directory: Path) -> Iterator[None]:
         ArtifactError: another process is in it, or it cannot be locked.
     """
     path, is_new = directory / LOCK_FILE, not directory.exists()
-    # Without filelock's way out where a system has no locks: a file that stands for one would outlive its process.
-    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    lock = system_lock(path, blocking=False)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -89,10 +103,7 @@ def locked(directory: Path) -> Iterator[None]:
             path.write_text(str(os.getpid()))
         yield
     finally:
-        # Removed while it is held: whoever opened it meanwhile finds it gone, and makes a new one.
-        with contextlib.suppress(OSError):
-            path.unlink()
-        lock.release()
+        free(lock)
         if is_new:
             with contextlib.suppress(OSError):  # it is no longer empty
                 directory.rmdir()

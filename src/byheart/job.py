@@ -88,6 +88,16 @@ class Job:
             }
         )
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where the run's checkpoint is kept; None: nowhere."""
+        return None if self.out is None else self.out / CHECKPOINT_FILE
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether a checkpoint is there to go on from."""
+        return self.checkpoint is not None and self.checkpoint.exists()
+
     def done(self) -> Bundle:
         """The bundle: all steps taken, or found to have been taken before."""
         if self.out is not None and claim(self.out, self.run_fingerprint) is Claim.COMPLETE:
@@ -100,7 +110,7 @@ class Job:
         with self.activations(split_model) as activations:
             sized = self.sized(split_model, activations, outline)
             adapter = Adapter.initialised(sized.placement, self.base.device, self.config.seed)
-            if self.config.learn.initial == "principal":
+            if self.config.learn.initial == "principal" and not self.is_resumed:
                 point_at(adapter, split_model, activations, self.config.seed)
             result = self.train(split_model, activations, adapter)
         with self.reporter.phase("certifying", 2 * len(self.encoded)) as advance:
@@ -146,11 +156,9 @@ class Job:
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
         config = self.config
         method = build(config.method, config.learn.num_epochs(len(self.encoded)), config.learn.batch_size)
-        wanted = config.method.wanted_probability
         listeners: list[Listener] = [self.reporter.epoch]
-        checkpoint = self.out / CHECKPOINT_FILE if self.out is not None else None
-        if self.out is not None and checkpoint is not None:
-            num_epochs = read_header(checkpoint)["progress"]["epoch"] if checkpoint.exists() else 0
+        if self.out is not None and self.checkpoint is not None:
+            num_epochs = read_header(self.checkpoint)["progress"]["epoch"] if self.is_resumed else 0
             if num_epochs:
                 self.reporter.say(f"going on after epoch {num_epochs}")
             listeners.append(MetricsFile(self.out / METRICS_FILE, num_epochs))
@@ -159,31 +167,30 @@ class Job:
             for listener in listeners:
                 listener(event)
 
-        vocabulary = None
-        if config.learn.shortlist and not config.method.needs_argmax:
-            vocabulary = likely_words(split_model, activations)
+        is_estimating = config.learn.shortlist and not config.method.needs_argmax
+        vocabulary = likely_words(split_model, activations) if is_estimating else None
 
         def look(candidate: Adapter, shortlist: Shortlist | None = None) -> RecordLosses:
             # Of a rounded copy, as saved: the adapter itself drops out while it learns.
             with attached(self.base.model, candidate.rounded(self.base.dtype)):
                 return record_losses(
-                    split_model, activations, shortlist=shortlist, find_rivals=vocabulary is not None and not shortlist
+                    split_model,
+                    activations,
+                    shortlist=shortlist,
+                    find_rivals=vocabulary is not None and shortlist is None,
                 )
-
-        def glance(candidate: Adapter, seed: int) -> RecordLosses:
-            return look(candidate, vocabulary.draw(seed) if vocabulary is not None else None)
 
         def verify(candidate: Adapter) -> bool:
             return all_above(self.base, candidate, self.encoded, config.certify, config.method.proved_probability)
 
         hooks = Hooks(
             look=look,
-            glance=glance if vocabulary is not None else None,
+            glance=None if vocabulary is None else lambda candidate, seed: look(candidate, vocabulary.draw(seed)),
             verify=verify,
             on_epoch=on_epoch,
             say=self.reporter.say,
             interrupted=self.interrupted,
-            checkpoint=checkpoint,
+            checkpoint=self.checkpoint,
             run_fingerprint=self.run_fingerprint,
             started=self.started,
         )
@@ -192,7 +199,7 @@ class Job:
             stepper,
             method.schedule,
             config.learn,
-            wanted_probability=wanted,
+            wanted_probability=config.method.wanted_probability,
             seed=config.seed,
             hooks=hooks,
             max_growths=config.learn.max_growths if config.placement.lora_rank == "auto" else 0,

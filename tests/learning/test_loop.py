@@ -14,6 +14,7 @@ from byheart.learning.evaluate import RecordLosses
 from byheart.learning.events import Growth
 from byheart.learning.hooks import Hooks
 from byheart.learning.loop import learn
+from byheart.learning.loss import by_record
 from byheart.learning.rate import starting_rate
 from byheart.learning.shortlist import Vocabulary
 from byheart.learning.step import BatchOutcome
@@ -51,7 +52,9 @@ class Script:
         nll = [-math.log(self.p(self.visits[i])) for i in indices]
         for i in indices:
             self.visits[i] += 1
-        return [BatchOutcome(indices, 0.5, torch.tensor(nll), torch.tensor(nll))], {"record": {"steps": 1.0}}
+        num_stubborn = by_record(torch.tensor(nll), torch.arange(len(nll)), len(nll))[1]
+        outcome = BatchOutcome(indices, 0.5, torch.tensor(nll), torch.tensor(nll), num_stubborn)
+        return [outcome], {"record": {"steps": 1.0}}
 
     @property
     def rates(self) -> list[float]:

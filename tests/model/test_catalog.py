@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from byheart.errors import ArtifactError, ModelError
@@ -152,7 +153,7 @@ def test_where_there_are_no_locks_nothing_is_removed(packaged, monkeypatch):
     def no_lock(self: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(catalog.FileLock, "acquire", no_lock)
+    monkeypatch.setattr(FileLock, "acquire", no_lock)
     perhaps_under_way = cache_directory() / "models" / f".{NAME}-0123456789abcdef-v1.abcdefgh"
     perhaps_under_way.mkdir(parents=True)
     assert (Path(locate(NAME).location) / MARKER).is_file()

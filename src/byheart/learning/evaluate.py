@@ -7,17 +7,17 @@ Tensor names: A packed answer tokens, N records.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
-from byheart.learning.loss import CHUNK_TOKENS, token_losses
+from byheart.learning.loss import CHUNK_TOKENS, by_record, token_losses
 from byheart.learning.shortlist import NUM_LIKELY_EACH, Shortlist, Vocabulary
+from byheart.memory.batch import MemoryBatch
 from byheart.memory.buckets import by_length
-from byheart.method.weighting import CERTIFIED_PROBABILITY
 from byheart.model.split import SplitModel
 
 MOST_POSITIONS = 2048
@@ -65,18 +65,14 @@ def record_losses(
     sum_N, worst_N = torch.zeros(num_records), torch.zeros(num_records)
     num_stubborn_N = torch.zeros(num_records, dtype=torch.int64)
     rivals: set[int] = set()
-    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
-        batch, hidden = activations.batch(indices)
-        final_AD = split_model.suffix(hidden, batch.predicting_BT)
+    for indices, batch, final_AD in _final_states(split_model, activations):
         nll_A = token_losses(split_model.head, final_AD, batch.target_A, shortlist=shortlist)[0].cpu()
-        none_B, record_A = torch.zeros(len(indices)), batch.record_A.cpu()
-        sum_N[indices] = none_B.index_add(0, record_A, nll_A)
-        worst_N[indices] = none_B.scatter_reduce(0, record_A, nll_A, reduce="amax")
-        is_stubborn_A = ~((-nll_A).exp() > CERTIFIED_PROBABILITY)
-        num_stubborn_N[indices] = torch.bincount(record_A[is_stubborn_A], minlength=len(indices))
-        if find_rivals and (is_doubtful_A := nll_A > -math.log(WELL_KNOWN)).any():
-            doubtful_AD = final_AD[is_doubtful_A.to(final_AD.device)]
-            rivals.update(split_model.head(doubtful_AD).topk(NUM_RIVALS).indices.flatten().tolist())
+        record_A = batch.record_A.cpu()
+        sum_N[indices] = torch.zeros(len(indices)).index_add(0, record_A, nll_A)
+        worst_N[indices], num_stubborn_N[indices] = by_record(nll_A, record_A, len(indices))
+        if find_rivals:
+            is_doubtful_A = (nll_A > -math.log(WELL_KNOWN)).to(final_AD.device)
+            rivals |= _words_ahead(split_model, final_AD[is_doubtful_A], NUM_RIVALS)
         advance(len(indices))
     return RecordLosses(sum_N, worst_N, num_stubborn_N, tuple(sorted(rivals)))
 
@@ -95,15 +91,30 @@ def likely_words(split_model: SplitModel, activations: ActivationCache) -> Vocab
     records = activations.memory.records
     found = {word for record in records for word in record.answer_ids}
     num_seen = 0
-    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
-        batch, hidden = activations.batch(indices)
-        final_AD = split_model.suffix(hidden, batch.predicting_BT)
-        for final_CD in final_AD[: MOST_POSITIONS - num_seen].split(CHUNK_TOKENS):
-            likely = split_model.head(final_CD).topk(NUM_LIKELY_EACH).indices
-            found.update(likely.flatten().tolist())
+    for _, _, final_AD in _final_states(split_model, activations):
+        found |= _words_ahead(split_model, final_AD[: MOST_POSITIONS - num_seen], NUM_LIKELY_EACH)
         num_seen += len(final_AD)
         if num_seen >= MOST_POSITIONS:
             break
     num_words = split_model.model.get_output_embeddings().weight.shape[0]
     vocabulary = Vocabulary(torch.tensor(sorted(found), device=device), num_words)
     return vocabulary if vocabulary.pays else None
+
+
+def _final_states(
+    split_model: SplitModel, activations: ActivationCache
+) -> Iterator[tuple[list[int], MemoryBatch, Tensor]]:
+    """All records in batches of similar length: their indices, the batch, and final_AD, what their answer tokens are
+    predicted from.
+    """
+    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
+        batch, hidden = activations.batch(indices)
+        yield indices, batch, split_model.suffix(hidden, batch.predicting_BT)
+
+
+def _words_ahead(split_model: SplitModel, final_AD: Tensor, num_each: int) -> set[int]:
+    """The ``num_each`` most probable words of every position, together."""
+    words: set[int] = set()
+    for final_CD in final_AD.split(CHUNK_TOKENS) if len(final_AD) else ():
+        words.update(split_model.head(final_CD).topk(num_each).indices.flatten().tolist())
+    return words

@@ -4,7 +4,7 @@ The logits of a few hundred tokens over a large vocabulary are the largest tenso
 of tokens; beyond one chunk they are computed again in the backward pass instead of kept. While learning, a shortlist
 may stand for the vocabulary.
 
-Tensor names: A packed answer tokens, D hidden, V vocabulary.
+Tensor names: A packed answer tokens, B records, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,8 +17,26 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from byheart.learning.shortlist import Shortlist
+from byheart.method.weighting import CERTIFIED_PROBABILITY
 
 CHUNK_TOKENS = 512
+
+
+def by_record(nll_A: Tensor, record_A: Tensor, num_records: int) -> tuple[Tensor, Tensor]:
+    """What each record's answer tokens come to.
+
+    Args:
+        nll_A: of their answer tokens, nats, fp32, on the CPU.
+        record_A: which of the records each token is of.
+        num_records: B.
+
+    Returns:
+        worst_B: largest loss, nats.
+        num_stubborn_B: tokens at or below p = 0.5, int64.
+    """
+    worst_B = torch.zeros(num_records).scatter_reduce(0, record_A, nll_A, reduce="amax")
+    is_stubborn_A = ~((-nll_A).exp() > CERTIFIED_PROBABILITY)
+    return worst_B, torch.bincount(record_A[is_stubborn_A], minlength=num_records)
 
 
 def token_losses(

@@ -9,8 +9,6 @@ import itertools
 import random
 import time
 
-import torch
-
 from byheart.errors import InterruptedRunError
 from byheart.learning.config import LearnConfig
 from byheart.learning.evaluate import RecordLosses
@@ -41,7 +39,7 @@ class Run:
     ) -> None:
         self.schedule, self.config, self.seed, self.hooks = schedule, config, seed, hooks
         self.lengths = stepper.activations.lengths
-        self.num_answer_tokens = [len(record.answer_ids) for record in stepper.memory.records]
+        self.num_answer_tokens = sum(len(record.answer_ids) for record in stepper.memory.records)
         self.budget = config.num_epochs(len(self.lengths))
         progress = Progress(Standing.unseen(len(self.lengths)))
         if hooks.checkpoint is not None and hooks.checkpoint.exists():
@@ -63,6 +61,11 @@ class Run:
         growths = self.progress.growths
         return self.budget + (growths[-1].epoch if growths else 0)
 
+    @property
+    def draw_seed(self) -> int:
+        """Of what is drawn at this step and at no other, so that a resumed run draws what an unbroken one draws."""
+        return (self.seed << 32) + self.progress.num_steps
+
     def one_epoch(self) -> EpochEvent:
         """Visits the records that the schedule names, or those of them that are left.
 
@@ -80,7 +83,7 @@ class Run:
                 progress.order[start : start + size],
                 self._learning_rate(progress.step, len(starts)),
                 progress.weighting_state,
-                seed=(self.seed << 32) + progress.num_steps,
+                seed=self.draw_seed,
             )
             progress.step, progress.num_steps = progress.step + 1, progress.num_steps + 1
             self._take_in(outcomes, time.monotonic() - before)
@@ -118,16 +121,13 @@ class Run:
         standing, at_first = self.progress.standing, self.progress.num_stubborn_at_first
         if not standing.is_complete:
             return 1.0
-        at_first = sum(self.num_answer_tokens) if at_first is None else at_first
+        at_first = self.num_answer_tokens if at_first is None else at_first
         return int(standing.num_stubborn_N.sum()) / max(at_first, 1)
 
     def _take_in(self, outcomes: list[BatchOutcome], seconds: float) -> None:
         progress, sums = self.progress, self.progress.sums
         for outcome in outcomes:
-            is_stubborn_A = ~((-outcome.nll_A).exp() > CERTIFIED_PROBABILITY)
-            by_record = is_stubborn_A.split([self.num_answer_tokens[i] for i in outcome.indices])
-            num_stubborn_B = torch.stack([each.sum() for each in by_record])
-            progress.standing.take_in(progress.epoch, outcome.indices, outcome.worst_nll_B, num_stubborn_B)
+            progress.standing.take_in(progress.epoch, outcome.indices, outcome.worst_nll_B, outcome.num_stubborn_B)
             sums.objective += outcome.objective / len(outcomes)
             sums.nll_nats += float(outcome.nll_A.sum())
             sums.num_tokens += len(outcome.nll_A)

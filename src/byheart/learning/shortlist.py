@@ -70,7 +70,7 @@ class Vocabulary:
         """
         known = set(self.likely.tolist())
         new = set(words) - known
-        if len(known) + len(new) + self.num_sampled >= _LARGEST_SHARE * self.num_words:
+        if not self._pays(len(known) + len(new)):
             return False
         if new:
             self._set(torch.tensor(sorted(known | new), device=self.likely.device))
@@ -79,7 +79,10 @@ class Vocabulary:
     @property
     def pays(self) -> bool:
         """Whether a shortlist is much smaller than the vocabulary."""
-        return len(self.likely) + self.num_sampled < _LARGEST_SHARE * len(self.place_V)
+        return self._pays(len(self.likely))
+
+    def _pays(self, num_likely: int) -> bool:
+        return num_likely + self.num_sampled < _LARGEST_SHARE * self.num_words
 
     def draw(self, seed: int) -> Shortlist:
         """The shortlist of one step; the same seed gives the same words."""

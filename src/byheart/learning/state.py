@@ -26,6 +26,8 @@ from byheart.method.weighting import WeightingState
 from byheart.model.adapter import Adapter
 
 SCHEMA_VERSION = 1
+OPTIMIZER_TENSORS = ("exp_avg", "exp_avg_sq", "mean")
+"""What the optimizer keeps beside each weight: AdamW's moments and, where there is one, the weight's running mean."""
 
 
 @dataclass(slots=True)
@@ -135,14 +137,12 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
         for name, parameter in adapter.named_parameters():
             parameter.copy_(tensors[f"weight.{name}"])
             if f"exp_avg.{name}" in tensors:
+                kept = {key: tensors[f"{key}.{name}"] for key in OPTIMIZER_TENSORS if f"{key}.{name}" in tensors}
                 optimizer.state[parameter] = {
                     # Fused AdamW counts on the parameter's own device.
                     "step": torch.tensor(float(header["adam_steps"]), device=parameter.device),
-                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
+                    **{key: tensor.to(parameter.device) for key, tensor in kept.items()},
                 }
-                if f"mean.{name}" in tensors:
-                    optimizer.state[parameter]["mean"] = tensors[f"mean.{name}"].to(parameter.device)
     plain = header["progress"]
     standing = Standing(**{each.name: tensors[f"standing.{each.name}"] for each in fields(Standing)})
     lists = {"plateau": tuple(plain.pop("plateau")), "verification": tuple(plain.pop("verification"))}

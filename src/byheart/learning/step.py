@@ -17,7 +17,7 @@ from torch import Tensor
 from byheart.errors import DivergedError
 from byheart.learning.activations import ActivationCache
 from byheart.learning.config import LearnConfig
-from byheart.learning.loss import token_losses
+from byheart.learning.loss import by_record, token_losses
 from byheart.learning.rate import starting_rate
 from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState, objective
@@ -34,12 +34,14 @@ class BatchOutcome:
         objective: nats.
         nll_A: loss of each answer token in nats, fp32, on the CPU.
         worst_nll_B: largest loss of each record's answer tokens, nats.
+        num_stubborn_B: of each record's answer tokens those at or below p = 0.5, int64.
     """
 
     indices: Sequence[int]
     objective: float
     nll_A: Tensor
     worst_nll_B: Tensor
+    num_stubborn_B: Tensor
 
 
 class Stepper:
@@ -125,13 +127,12 @@ class Stepper:
         """Takes the weights into their running mean, which lives beside AdamW's moments; after a call without a step
         too, or the mean would never come to where the weights have stopped.
         """
-        moved = [parameter for parameter in self.parameters if self.optimizer.state.get(parameter)]
-        if not self.config.averaging or not moved:
+        if not self.config.averaging:
             return
-        states, weights = [self.optimizer.state[each] for each in moved], [each.detach() for each in moved]
-        means = [state.setdefault("mean", weight.clone()) for state, weight in zip(states, weights, strict=True)]
-        for mean, weight in zip(means, weights, strict=True):
-            mean.lerp_(weight, 1 - self.config.averaging)
+        for parameter in self.parameters:
+            if state := self.optimizer.state.get(parameter):  # it has moved
+                weight = parameter.detach()
+                state.setdefault("mean", weight.clone()).lerp_(weight, 1 - self.config.averaging)
 
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
@@ -153,8 +154,8 @@ class Stepper:
         seen_A = tokens.nll_A.cpu()
         if not torch.isfinite(seen_A).all():
             raise self._diverged("a token's loss")
-        worst_nll_B = torch.zeros(len(indices)).scatter_reduce(0, batch.record_A.cpu(), seen_A, reduce="amax")
-        return BatchOutcome(indices, float(value.detach()), seen_A, worst_nll_B), state
+        worst_nll_B, num_stubborn_B = by_record(seen_A, batch.record_A.cpu(), len(indices))
+        return BatchOutcome(indices, float(value.detach()), seen_A, worst_nll_B, num_stubborn_B), state
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(

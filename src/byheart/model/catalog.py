@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock
 from safetensors import SafetensorError
 
-from byheart.artifacts import read_json, write_json
+from byheart.artifacts import free, read_json, system_lock, write_json
 from byheart.errors import ArtifactError, ModelError, unknown
 from byheart.fingerprint import file_sha256
 from byheart.model.config import DEFAULT_MODEL, ModelConfig
@@ -151,19 +150,14 @@ def _alone(models: Path) -> Generator[bool]:
         models.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _not_writable(models, error) from error
-    path = models / ".lock"
-    # Without filelock's way out where a system has no locks: a file that stands for one would outlive its process.
-    lock = FileLock(path, fallback_to_soft=False)
+    lock = system_lock(models / ".lock", blocking=True)
     with contextlib.suppress(OSError):
         lock.acquire()
     try:
         yield lock.is_locked
     finally:
         if lock.is_locked:
-            # Removed while it is held: whoever opened it meanwhile finds it gone, and makes a new one.
-            with contextlib.suppress(OSError):
-                path.unlink()
-            lock.release()
+            free(lock)
 
 
 def _remove_left_over(models: Path, name: str) -> None:

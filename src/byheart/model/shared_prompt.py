@@ -49,9 +49,9 @@ class Rows:
         """How the rows lie end to end."""
         return Layout(0 if self.shared is None else len(self.shared), *self.own.shape[:2])
 
-    def one_row(self) -> Tensor:
-        """[1, L + B·T, …]."""
-        return self.layout.one_row(self.own[0, :0] if self.shared is None else self.shared, self.own)
+    def each(self, change: Callable[[Tensor], Tensor]) -> Rows:
+        """The rows with both of their parts changed alike."""
+        return Rows(change(self.own), None if self.shared is None else change(self.shared))
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class SplitModel:
         """
         rows = tokens if isinstance(tokens, Rows) else Rows(tokens)
         if self.cut is None:
-            return Rows(rows.own.unsqueeze(-1), None if rows.shared is None else rows.shared.unsqueeze(-1))
+            return rows.each(lambda ids: ids.unsqueeze(-1))
         decoder, list_name = decoder_layers(self.model)
 
         def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -115,8 +115,7 @@ class SplitModel:
         layer = getattr(decoder, list_name)[-1]
         with read_only_at(layer, read_A) if self.skips_unread else contextlib.nullcontext():
             if self.cut is None:
-                ids = Rows(hidden.own.squeeze(-1), None if hidden.shared is None else hidden.shared.squeeze(-1))
-                final = _run(self.model, decoder, "input_ids", ids)
+                final = _run(self.model, decoder, "input_ids", hidden.each(lambda ids: ids.squeeze(-1)))
             else:
                 with _only_layers(self.model, slice(self.cut, None)):
                     final = _run(self.model, decoder, "inputs_embeds", hidden)
@@ -157,7 +156,7 @@ def _run(model: Any, decoder: Any, argument: str, rows: Rows) -> Tensor:
         return decoder(**{argument: rows.own}, use_cache=False).last_hidden_state
     with attending(model, rows.layout) as no_mask:
         return decoder(
-            **{argument: rows.one_row()},
+            **{argument: rows.layout.one_row(rows.shared, rows.own)},
             position_ids=rows.layout.positions(rows.own.device),
             attention_mask=no_mask,
             use_cache=False,
