@@ -38,10 +38,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# What the peers need is pinned apart from what byheart needs; neither tests nor CI install it. The methods' figures in
-# results/methods.json are of the paper's PhoneBook, which not every clone has: the contacts' stand beside them.
+# The methods' figures in results/methods.json are of the paper's PhoneBook, which not every clone has: the contacts'
+# stand beside them.
 bench: setup
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-bench.lock
 	$(BIN)/python benchmarks/time_to_exact.py $(QUICKLY)
 	$(BIN)/python benchmarks/growth.py $(QUICKLY)
 	$(BIN)/python benchmarks/ablation.py $(QUICKLY)
@@ -55,7 +54,7 @@ lock: setup
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --annotation-style=line \
 		--constraint .venv/constraints.txt --output-file requirements.lock pyproject.toml
 # A local build of torch says which (+cpu); the lock names the release. What stands for this project itself is left out.
-	sed -i.bak -e 's/^torch==\([0-9.]*\)+[a-z0-9]*/torch==\1/' -e '/^byheart /d' -e 's/-c [^,]*, //' requirements.lock
+	sed -i.bak -e 's/^torch==\([0-9.]*\)+[a-z0-9]*/torch==\1/' -e '/^byheart /d' -e 's/-c [^,]*, //' -e 's/byheart, byheart (/byheart (/' requirements.lock
 	rm requirements.lock.bak
 
 clean:

@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py [--records FILE] [--sizes 100,300,1000,3200] [--threads 1] [--quick]
 
-Names and numbers: the first so many of the paper's PhoneBook where it lies beside the checkout, else invented contacts
+Names and numbers: the first so many of ``--records``, such as the paper's PB32000.jsonl, else invented contacts
 (`measure.phonebook`). Each size is learnt anew, in a process of its own (`learning_run.py` says what its seconds and
 its memory are), and judged by its certificate: a size at which a record fails is marked as not exact.
 

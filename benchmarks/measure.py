@@ -22,7 +22,6 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PICTURES = HERE.parent / "docs" / "images"
 EXAMPLES = HERE.parent / "examples"
-PHONEBOOK = HERE.parent.parent / "shared" / "data" / "phonebook" / "qwen" / "PB32000.jsonl"
 FIRST_SEED = 42
 
 Pair = tuple[str, str]
@@ -31,7 +30,8 @@ Pair = tuple[str, str]
 def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[str, Any]:
     """What ``python -m module JOB OUTCOME`` writes into OUTCOME, both files of JSON; run to its end."""
     threads = {name: str(num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    environment = {**os.environ, **threads, "PYTHONPATH": str(HERE), "TOKENIZERS_PARALLELISM": "false"}
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **threads, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
     with tempfile.TemporaryDirectory() as directory:
         asked, outcome = Path(directory) / "job.json", Path(directory) / "outcome.json"
         asked.write_text(json.dumps(job), encoding="utf-8")
@@ -84,13 +84,12 @@ def phonebook(path: Path | None, num_records: int) -> tuple[str, list[Pair]]:
     """Names and numbers to learn: what to call them, and so many pairs.
 
     Args:
-        path: a file of records, of which the first are taken; None: the paper's PhoneBook where it lies beside this
-            checkout, else invented contacts.
+        path: a file of records, of which the first are taken, such as the paper's PB32000.jsonl; None: invented
+            contacts.
         num_records: how many.
     """
     import byheart
 
-    path = path or (PHONEBOOK if PHONEBOOK.exists() else None)
     if path is None:
         return "invented contacts", invented(num_records)
     pairs = [(record.prompt, record.answer) for record in byheart.Memory.from_file(path).records[:num_records]]

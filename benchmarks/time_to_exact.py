@@ -77,6 +77,7 @@ def run_side(side: str, settings: dict[str, Any], arguments: argparse.Namespace,
         seed=seed,
         settings=settings,
         max_epochs=arguments.max_epochs,
+        max_seconds=60 * arguments.minutes if arguments.minutes else None,
     )
     result = measure.in_own_process("peers", asdict(job), arguments.threads)
     result["job"]["records"] = arguments.records.name
@@ -214,6 +215,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sides", type=lambda text: text.split(","), help=f"some of {', '.join(SIDES)}")
     parser.add_argument("--repeats", type=int, help="how often every side runs (2)")
     parser.add_argument("--max-epochs", type=int, help="ends a peer's run that is not exact by then")
+    parser.add_argument("--minutes", type=float, help="of training, likewise: the epoch under way is then the last")
     parser.add_argument("--grid", action="store_true", help="try the peers' settings instead, and record the best")
     parser.add_argument("--quick", action="store_true", help="20 records, one repeat, without the authors' 200 epochs")
     arguments = measure.with_files(parser, "time_to_exact")

@@ -32,6 +32,7 @@ class Job:
         seed: of first weights and order.
         settings: the side's.
         max_epochs: where to stop a run that is not exact by then; None: at the end of its own budget.
+        max_seconds: of training, at which the epoch under way is the last; None: no bound.
     """
 
     side: str
@@ -41,6 +42,7 @@ class Job:
     seed: int
     settings: dict[str, Any]
     max_epochs: int | None = None
+    max_seconds: float | None = None
 
 
 @dataclass
@@ -152,6 +154,7 @@ class Race:
         outcome.epochs += 1
         is_last = outcome.epochs in (self.job.max_epochs, self.job.settings["epochs"])
         with self.paused():
+            is_last |= self.job.max_seconds is not None and outcome.seconds > self.job.max_seconds
             if loss < math.log(2) or is_last:
                 model.eval()
                 right = right_by_argmax(model, self.encoded)
