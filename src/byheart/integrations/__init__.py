@@ -1,0 +1,1 @@
+"""MemFT where people already train: losses for transformers Trainer and TRL."""

@@ -1,0 +1,1 @@
+"""Figures and tables from what other rooms have written. Reads artefacts only; trains nothing."""
