@@ -25,11 +25,12 @@ from byheart.fingerprint import fingerprint
 from byheart.learning.activations import ActivationCache, compute_activations
 from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
+from byheart.learning.footprint import Footprint, measured, needed_bytes
 from byheart.learning.hooks import Hooks
 from byheart.learning.initial import point_at
 from byheart.learning.loop import LearnResult
 from byheart.learning.loop import learn as run
-from byheart.learning.shortlist import Shortlist
+from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.learning.state import read_header
 from byheart.learning.step import Stepper
 from byheart.memory.encode import encode
@@ -194,7 +195,8 @@ class Job:
             run_fingerprint=self.run_fingerprint,
             started=self.started,
         )
-        stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary)
+        footprint = self.footprint(split_model, activations, adapter, vocabulary)
+        stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary, footprint)
         return run(
             stepper,
             method.schedule,
@@ -204,6 +206,26 @@ class Job:
             hooks=hooks,
             max_growths=config.learn.max_growths if config.placement.lora_rank == "auto" else 0,
         )
+
+    def footprint(
+        self,
+        split_model: SplitModel,
+        activations: ActivationCache,
+        adapter: Adapter,
+        vocabulary: Vocabulary | None,
+    ) -> Footprint | None:
+        """What cuts batches to their budget of memory; None where the method takes them whole. Tells how much memory
+        learning will take.
+        """
+        config = self.config
+        num_words = split_model.model.get_output_embeddings().weight.shape[0]
+        num_words = num_words if vocabulary is None else len(vocabulary.likely) + vocabulary.num_sampled
+        footprint = measured(split_model, adapter, activations, num_words)
+        budget_bytes = None if config.method.needs_whole_batch else config.learn.step_memory_bytes
+        step_bytes = footprint.largest(config.learn.batch_size, budget_bytes)
+        needed = needed_bytes(split_model, adapter, activations, step_bytes, config.certify.max_batch_tokens)
+        self.reporter.say(f"about {needed / 1e9:.1f} GB of memory to learn in, beside the model")
+        return None if budget_bytes is None else footprint
 
     def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:
         """Upper bound of the information in some records' answers: what a compressor needs, or what the base model

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from byheart.learning.activations import ActivationCache, compute_activations
 from byheart.learning.config import LearnConfig
@@ -49,3 +50,22 @@ def make_stepper(split_model: SplitModel, activations: ActivationCache, adapter:
         return Stepper(split_model, own or adapter, activations, weighting or Uniform(), config, vocabulary)
 
     return make
+
+
+@pytest.fixture
+def gradients_of(monkeypatch):
+    """The gradients with which a stepper would take a step, before they are clipped."""
+
+    def gradients_of_(stepper: Stepper, indices: list[int]) -> list[torch.Tensor]:
+        taken: list[torch.Tensor] = []
+
+        def keep(parameters, max_norm):
+            taken.extend(parameter.grad.clone() for parameter in parameters)
+            return torch.tensor(1.0)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.nn.utils, "clip_grad_norm_", keep)
+            stepper.step(indices, 0.0, {}, 0)
+        return taken
+
+    return gradients_of_

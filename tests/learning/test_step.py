@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from byheart.errors import DivergedError
-from byheart.learning.step import Stepper
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import TokenBatch, Uniform
 from byheart.model.adapter import Adapter
@@ -22,25 +21,6 @@ class Recording:
     def __call__(self, tokens, state):
         self.seen.append(tokens)
         return torch.ones_like(tokens.nll_A), {**state, tokens.record_ids[0]: {"seen": float(len(self.seen))}}
-
-
-@pytest.fixture
-def gradients_of(monkeypatch):
-    """The gradients with which a stepper would take a step, before they are clipped."""
-
-    def gradients_of_(stepper: Stepper, indices: list[int]) -> list[torch.Tensor]:
-        taken: list[torch.Tensor] = []
-
-        def keep(parameters, max_norm):
-            taken.extend(parameter.grad.clone() for parameter in parameters)
-            return torch.tensor(1.0)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(torch.nn.utils, "clip_grad_norm_", keep)
-            stepper.step(indices, 0.0, {}, 0)
-        return taken
-
-    return gradients_of_
 
 
 def expected_gradients(base, adapter, batches) -> list[torch.Tensor]:

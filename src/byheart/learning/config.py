@@ -22,9 +22,9 @@ class LearnConfig(Settings):
     in which most records rest most of the time, and more for a memory so small that these would be fewer than 600
     steps."""
     batch_size: int = Field(default=10, ge=1)
-    """Records a forward pass."""
+    """Records a batch, over which the objective is taken; by ``step_memory_bytes`` one may run in several passes."""
     accumulation: int = Field(default=1, ge=1)
-    """Forward passes an optimizer step."""
+    """Batches an optimizer step."""
     learning_rate: float | None = Field(default=None, gt=0)
     """At the start of the run. None: by the placement, see `byheart.learning.rate.starting_rate`."""
     decay: Literal["remaining", "linear", "constant"] = "remaining"
@@ -64,6 +64,9 @@ class LearnConfig(Settings):
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
     """Cached activations beyond this live in a memory-mapped file in the output directory."""
+    step_memory_bytes: int | None = Field(default=4 * 1024**3, ge=1)
+    """What a step may take beside the model and the adapter: a batch that would take more runs in several passes, with
+    the same gradient; see `byheart.learning.footprint`. A single record is never cut. None: no bound."""
 
     @model_validator(mode="after")
     def _one_fall(self) -> Self:

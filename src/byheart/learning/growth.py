@@ -58,6 +58,7 @@ def grown(stepper: Stepper, adapter: Adapter, lora_rank: int, seed: int) -> Step
         stepper.weighting,
         stepper.config,
         stepper.vocabulary,
+        stepper.footprint,  # a rank's own share of what a pass keeps is small
     )
     for mine, theirs in zip(stepper.parameters, larger.parameters, strict=True):
         if moments := stepper.optimizer.state.get(mine):

@@ -3,13 +3,16 @@ weights.
 
     hidden_BTD → suffix → final_AD → head → nll_A → weighting → objective → gradient → clip → AdamW
 
+A batch that would take more memory than it may runs in several passes, whose gradients add up to the batch's own.
+
 Tensor names: B records of a batch, T positions, A packed answer tokens, D hidden.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +20,7 @@ from torch import Tensor
 from byheart.errors import DivergedError
 from byheart.learning.activations import ActivationCache
 from byheart.learning.config import LearnConfig
+from byheart.learning.footprint import Footprint
 from byheart.learning.loss import by_record, token_losses
 from byheart.learning.rate import starting_rate
 from byheart.learning.shortlist import Shortlist, Vocabulary
@@ -54,6 +58,7 @@ class Stepper:
         weighting: how much each answer token counts.
         config: batch, clipping and AdamW.
         vocabulary: the words to draw each step's shortlist from; None: the softmax is taken over all words.
+        footprint: what a pass takes, by which a batch is cut to ``config.step_memory_bytes``; None: no batch is cut.
     """
 
     def __init__(
@@ -64,7 +69,9 @@ class Stepper:
         weighting: TokenWeighting,
         config: LearnConfig,
         vocabulary: Vocabulary | None = None,
+        footprint: Footprint | None = None,
     ) -> None:
+        self.footprint = footprint
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
@@ -137,6 +144,48 @@ class Stepper:
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
     ) -> tuple[BatchOutcome, WeightingState]:
+        """Adds a batch's gradient, as large as its share of the step."""
+        passes = [indices]
+        if self.footprint is not None:
+            passes = self.footprint.passes(indices, self.config.step_memory_bytes)
+        if len(passes) == 1:
+            nll_A, weight_A, seen, state = self._forward(indices, state, shortlist)
+            value = objective(nll_A, weight_A, self.weighting.epsilon)
+            if weight_A.any():
+                (value * share_of_step).backward()
+            return replace(seen, objective=float(value.detach())), state
+        before = [parameter.grad for parameter in self.parameters]
+        self.optimizer.zero_grad(set_to_none=True)
+        all_seen: list[BatchOutcome] = []
+        total, weighted = 0.0, 0.0
+        for part in passes:
+            nll_A, weight_A, seen, state = self._forward(part, state, shortlist)
+            value = (weight_A * nll_A).sum() / len(indices)  # of the size of a mean: fp16 has room for no sums
+            if weight_A.any():
+                value.backward()
+            all_seen.append(seen)
+            total, weighted = total + float(weight_A.sum()), weighted + float(value.detach()) * len(indices)
+        # What `objective` divides by, known only now.
+        divisor = total + self.weighting.epsilon or 1.0
+        for parameter, grad in zip(self.parameters, before, strict=True):
+            if parameter.grad is not None:
+                parameter.grad.mul_(len(indices) / divisor * share_of_step)
+                if grad is not None:
+                    parameter.grad.add_(grad)
+            else:
+                parameter.grad = grad
+        return BatchOutcome(
+            indices,
+            weighted / divisor,
+            torch.cat([seen.nll_A for seen in all_seen]),
+            torch.cat([seen.worst_nll_B for seen in all_seen]),
+            torch.cat([seen.num_stubborn_B for seen in all_seen]),
+        ), state
+
+    def _forward(
+        self, indices: Sequence[int], state: WeightingState, shortlist: Shortlist | None
+    ) -> tuple[Tensor, Tensor, BatchOutcome, WeightingState]:
+        """nll_A with gradient, weight_A, what the records showed (no objective yet), and the weighting's state."""
         batch, hidden = self.activations.batch(indices)
         final_AD = self.split_model.suffix(hidden, batch.predicting_BT)
         nll_A, is_argmax_A = token_losses(self.split_model.head, final_AD, batch.target_A, shortlist=shortlist)
@@ -148,14 +197,11 @@ class Stepper:
             record_ids=batch.record_ids,
         )
         weight_A, state = self.weighting(tokens, state)
-        value = objective(nll_A, weight_A, self.weighting.epsilon)
-        if weight_A.any():
-            (value * share_of_step).backward()
         seen_A = tokens.nll_A.cpu()
         if not torch.isfinite(seen_A).all():
             raise self._diverged("a token's loss")
         worst_nll_B, num_stubborn_B = by_record(seen_A, batch.record_A.cpu(), len(indices))
-        return BatchOutcome(indices, float(value.detach()), seen_A, worst_nll_B, num_stubborn_B), state
+        return nll_A, weight_A, BatchOutcome(indices, math.nan, seen_A, worst_nll_B, num_stubborn_B), state
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(

@@ -118,6 +118,11 @@ class MethodConfig(Settings):
         return self.name == "memft-sw"
 
     @property
+    def needs_whole_batch(self) -> bool:
+        """Whether the weighting looks at a batch as a whole, which then cannot run in several passes."""
+        return self.compat.sft_when_none_active or self.compat.window_state_by_slot
+
+    @property
     def proved_probability(self) -> float:
         """What the full pass that ends a run must find every answer token above: a little less than wanted, as its
         batches round differently and nothing is gained by mending that.

@@ -1,0 +1,151 @@
+"""How much memory learning takes, known before its first step; and batches cut so that a step stays within a budget.
+
+A backward pass needs what its forward pass kept, and how much that is depends on the model's own code. So it is counted
+once, at the run's longest record, as the bytes that autograd keeps there, and taken as so much a position:
+
+    a pass keeps (L + B·T) · position_bytes + min(A, chunk) · token_bytes
+
+Bytes, unlike seconds, are the same each time: a run cuts its batches alike whenever it is begun. Cutting changes how
+sums are rounded and nothing else.
+
+Tensor names: B records of a pass, T own positions of the longest, L shared positions, A answer tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
+from byheart.learning.loss import CHUNK_TOKENS
+from byheart.model.adapter import Adapter, attached
+from byheart.model.shared_prompt import Rows
+from byheart.model.split import SplitModel
+
+_FP32 = 4
+_SLACK, _SLACK_BYTES = 1.1, 2**25
+"""What a step takes beside what it keeps, measured: 3 % to 10 %, and 26 MB for the smallest."""
+_COPIES = 7
+"""Of an adapter, fp32: its weights, gradient, two moments and mean, and a look's copy of them and its rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a step keeps, by its size.
+
+    Attributes:
+        position_bytes: for each position of a pass.
+        token_bytes: for each answer token whose logits exist at once.
+        num_shared: L.
+        own_N: own positions of each record.
+        answer_N: answer tokens of each record.
+    """
+
+    position_bytes: float
+    token_bytes: int
+    num_shared: int
+    own_N: tuple[int, ...]
+    answer_N: tuple[int, ...]
+
+    def of(self, indices: Sequence[int]) -> int:
+        """Bytes of a pass over these records, padded to the longest of them."""
+        num_positions = self.num_shared + len(indices) * max(self.own_N[i] for i in indices)
+        num_tokens = min(sum(self.answer_N[i] for i in indices), CHUNK_TOKENS)
+        kept = num_positions * self.position_bytes + num_tokens * self.token_bytes
+        return round(_SLACK * kept) + _SLACK_BYTES
+
+    def passes(self, indices: Sequence[int], budget_bytes: int | None) -> list[list[int]]:
+        """A batch cut into as few passes as the budget allows when its records stay in order; each of at least one.
+
+        Args:
+            indices: the batch's records.
+            budget_bytes: of one pass; None: no bound.
+        """
+        cut: list[list[int]] = []
+        for index in indices:
+            if cut and (budget_bytes is None or self.of([*cut[-1], index]) <= budget_bytes):
+                cut[-1].append(index)
+            else:
+                cut.append([index])
+        return cut
+
+    def largest(self, batch_size: int, budget_bytes: int | None) -> int:
+        """Bytes of the largest pass there can be: of a batch of the longest records."""
+        longest = sorted(range(len(self.own_N)), key=lambda i: -self.own_N[i])[:batch_size]
+        return max(self.of(part) for part in self.passes(longest, budget_bytes))
+
+
+def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationCache, num_words: int) -> Footprint:
+    """Counts what a step over the longest record keeps; changes nothing.
+
+    Args:
+        split_model: cut at or below the adapter's lowest layer.
+        adapter: not attached.
+        activations: ``split_model.prefix`` of every record.
+        num_words: over which a step takes the softmax.
+    """
+    lengths, records = activations.lengths, activations.memory.records
+    longest = max(range(len(lengths)), key=lambda i: lengths[i])
+    batch, hidden = activations.batch([longest])
+    model = split_model.model
+    is_training, device = adapter.training, next(adapter.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), attached(model, adapter):
+        adapter.train()  # dropout keeps its masks
+        try:
+            num_bytes = _kept_bytes(split_model, hidden, batch.predicting_BT)
+        finally:
+            adapter.train(is_training)
+    layout = hidden.layout
+    return Footprint(
+        position_bytes=num_bytes / (layout.num_shared + layout.num_each),
+        # The logits in the model's dtype and in fp32, the softmax's own, and their gradient.
+        token_bytes=num_words * (model.dtype.itemsize + 3 * _FP32),
+        num_shared=layout.num_shared,
+        own_N=tuple(lengths),
+        answer_N=tuple(len(record.answer_ids) for record in records),
+    )
+
+
+def _kept_bytes(split_model: SplitModel, hidden: Rows, reading_BT: Tensor) -> int:
+    """Bytes that autograd keeps of a forward pass, the model's own weights not counted."""
+    weights = {weight.untyped_storage().data_ptr() for weight in split_model.model.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept.setdefault(storage.data_ptr(), tensor)  # held, so that no other storage takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        final_AD = split_model.suffix(hidden, reading_BT)
+    kept.pop(final_AD.untyped_storage().data_ptr(), None)
+    return final_AD.nbytes + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def needed_bytes(
+    split_model: SplitModel, adapter: Adapter, activations: ActivationCache, step_bytes: int, certify_tokens: int
+) -> int:
+    """About how much memory learning takes beside the model, on the model's device: the cached states where they are in
+    memory, the adapter with all that belongs to it, and the larger of a step and a pass that looks at all records.
+
+    Args:
+        split_model: the model.
+        adapter: its size counts.
+        activations: their states count where they are in memory.
+        step_bytes: of the largest pass of a step, as `Footprint.largest` gives it.
+        certify_tokens: of the certificate's batches.
+    """
+    model = split_model.model
+    embedding, itemsize = model.get_output_embeddings().weight, model.dtype.itemsize
+    num_words, num_hidden = embedding.shape
+    # Of a pass without gradient: the logits of a chunk, and some states of a batch's positions.
+    num_tokens = min(CHUNK_TOKENS, sum(len(record.answer_ids) for record in activations.memory.records))
+    look_bytes = num_tokens * num_words * (itemsize + 2 * _FP32)
+    look_bytes += max(PREFIX_BATCH_TOKENS, certify_tokens) * num_hidden * itemsize * 16
+    adapter_bytes = sum(weight.nbytes for weight in adapter.parameters()) * _COPIES
+    cache_bytes = 0 if activations.file is not None else activations.hidden_PD.nbytes
+    return cache_bytes + adapter_bytes + max(step_bytes, look_bytes)

@@ -1,0 +1,124 @@
+import copy
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from byheart.learning.footprint import Footprint, measured
+from byheart.learning.step import Stepper
+from byheart.method.threshold import Threshold
+from byheart.method.weighting import Uniform
+from models_for_tests import all_close, close
+
+LN_2 = 0.6931
+
+
+def footprint(own: list[int], position_bytes: float = 1000.0) -> Footprint:
+    return Footprint(position_bytes, 10, 3, tuple(own), tuple(1 for _ in own))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 2 * 10**8))
+def test_passes_hold_each_record_once_and_in_order(own, budget):
+    passes = footprint(own).passes(range(len(own)), budget)
+    assert [i for part in passes for i in part] == list(range(len(own)))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 2 * 10**8))
+def test_a_pass_of_several_records_is_within_the_budget(own, budget):
+    mine = footprint(own, position_bytes=1e5)
+    assert all(mine.of(part) <= budget for part in mine.passes(range(len(own)), budget) if len(part) > 1)
+
+
+@given(st.lists(st.integers(1, 50), min_size=2, max_size=30), st.integers(1, 2 * 10**8))
+def test_a_pass_ends_only_where_the_next_record_has_no_room(own, budget):
+    mine = footprint(own, position_bytes=1e5)
+    passes = mine.passes(range(len(own)), budget)
+    assert all(mine.of([*part, after[0]]) > budget for part, after in itertools.pairwise(passes))
+
+
+def test_without_a_bound_nothing_is_cut():
+    assert footprint([5, 5, 5]).passes([2, 0, 1], None) == [[2, 0, 1]]
+
+
+def test_the_largest_pass_is_of_the_longest_records():
+    mine = footprint([5, 40, 7, 30])
+    assert mine.largest(2, None) == mine.of([1, 3])
+
+
+def test_a_budget_bounds_the_largest_pass():
+    mine = footprint([40, 40, 40, 40])
+    assert mine.largest(4, mine.of([0, 1])) == mine.of([0, 1])
+
+
+@pytest.fixture
+def both(make_stepper, adapter):
+    """Two steppers with the same weights, of which the second takes each record of a batch in a pass of its own."""
+
+    def both_(weighting, **settings) -> tuple[Stepper, Stepper]:
+        whole, cut = (make_stepper(weighting, copy.deepcopy(adapter), **settings) for _ in range(2))
+        cut.config = cut.config.model_copy(update={"step_memory_bytes": 1})
+        cut.footprint = of(cut)
+        return whole, cut
+
+    return both_
+
+
+@pytest.mark.parametrize("weighting", [Uniform(), Threshold(LN_2, 0.01), Threshold(4.3, 0.01)])
+def test_a_batch_in_passes_has_the_gradient_of_one_pass(both, gradients_of, weighting):
+    whole, cut = both(weighting)
+    assert all_close(gradients_of(cut, [2, 0, 3, 1]), gradients_of(whole, [2, 0, 3, 1]))
+
+
+def test_batches_in_passes_accumulate_as_whole_ones_do(both, gradients_of):
+    whole, cut = both(Threshold(4.3, 0.01), batch_size=2, accumulation=2)
+    assert all_close(gradients_of(cut, [2, 0, 3, 1]), gradients_of(whole, [2, 0, 3, 1]))
+
+
+def test_a_batch_in_passes_shows_what_it_shows_whole(both):
+    [expected], [got] = (stepper.step([2, 0, 3, 1], 1e-2, {}, 0)[0] for stepper in both(Threshold(4.3, 0.01)))
+    assert list(got.indices) == list(expected.indices)
+    assert got.objective == pytest.approx(expected.objective, rel=1e-5)
+    assert close(got.nll_A, expected.nll_A)
+    assert close(got.worst_nll_B, expected.worst_nll_B)
+    assert got.num_stubborn_B.tolist() == expected.num_stubborn_B.tolist()
+
+
+def test_what_is_kept_for_the_backward_pass_is_within_the_budget(make_stepper):
+    stepper = make_stepper()
+    stepper.footprint = of(stepper)
+    budget = stepper.footprint.of([0, 1])
+    stepper.config = stepper.config.model_copy(update={"step_memory_bytes": budget})
+    assert len(stepper.footprint.passes([0, 1, 2, 3], budget)) > 1
+    own = {weight.untyped_storage().data_ptr() for weight in stepper.split_model.model.parameters()}
+    alive: dict[int, int] = {}
+    most = 0
+
+    class Kept:
+        def __init__(self, tensor: torch.Tensor) -> None:
+            nonlocal most
+            self.tensor, self.key = tensor, tensor.untyped_storage().data_ptr()
+            if self.key not in own:
+                alive[self.key] = tensor.untyped_storage().nbytes()
+            most = max(most, sum(alive.values()))
+
+        def __del__(self) -> None:
+            alive.pop(self.key, None)
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        stepper.step([0, 1, 2, 3], 1e-2, {}, 0)
+    assert 0 < most <= budget
+
+
+def test_measuring_changes_neither_the_adapter_nor_what_is_drawn_next(make_stepper):
+    stepper = make_stepper()
+    before, drawn = [weight.clone() for weight in stepper.parameters], torch.random.get_rng_state()
+    of(stepper)
+    assert all(torch.equal(weight, kept) for weight, kept in zip(stepper.parameters, before, strict=True))
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert all(weight.grad is None for weight in stepper.parameters)
+
+
+def of(stepper: Stepper) -> Footprint:
+    return measured(stepper.split_model, stepper.adapter, stepper.activations, num_words=97)
