@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from byheart.settings import Settings
 
@@ -12,6 +12,7 @@ DEFAULT_EPOCHS = 100
 DEFAULT_STEPS = 600
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
+TrackerName = Literal["trackio", "tensorboard", "wandb", "mlflow"]
 
 
 class LearnConfig(Settings):
@@ -60,13 +61,25 @@ class LearnConfig(Settings):
     shortlist: bool = True
     """Whether steps take the softmax over the likely words and a sample of the others, where that saves work; what
     counts as learnt is always measured over the whole vocabulary. false: over the whole vocabulary in every step."""
+    fused_loss: bool = True
+    """Whether steps over the whole vocabulary take their losses from liger-kernel where it is installed (extra
+    ``cuda``), there is a GPU, and it gives the model's own; see `byheart.learning.fused`."""
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
     """Cached activations beyond this live in a memory-mapped file in the output directory."""
+    report_to: tuple[TrackerName, ...] = ()
+    """Experiment trackers that are told every epoch's numbers and the settings, never what the records hold: one name
+    or several. They change nothing in the result. None by default."""
     step_memory_bytes: int | None = Field(default=4 * 1024**3, ge=1)
     """What a step may take beside the model and the adapter: a batch that would take more runs in several passes, with
     the same gradient; see `byheart.learning.footprint`. A single record is never cut. None: no bound."""
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        """A single name stands for itself."""
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_fall(self) -> Self:

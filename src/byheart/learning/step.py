@@ -21,6 +21,7 @@ from byheart.errors import DivergedError
 from byheart.learning.activations import ActivationCache
 from byheart.learning.config import LearnConfig
 from byheart.learning.footprint import Footprint
+from byheart.learning.fused import fused_losses
 from byheart.learning.loss import by_record, token_losses
 from byheart.learning.rate import starting_rate
 from byheart.learning.shortlist import Shortlist, Vocabulary
@@ -72,6 +73,8 @@ class Stepper:
         footprint: Footprint | None = None,
     ) -> None:
         self.footprint = footprint
+        # A shortlist's logits are few: there is nothing to fuse.
+        self.fused_losses = fused_losses(split_model) if config.fused_loss and vocabulary is None else None
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
@@ -188,7 +191,10 @@ class Stepper:
         """nll_A with gradient, weight_A, what the records showed (no objective yet), and the weighting's state."""
         batch, hidden = self.activations.batch(indices)
         final_AD = self.split_model.suffix(hidden, batch.predicting_BT)
-        nll_A, is_argmax_A = token_losses(self.split_model.head, final_AD, batch.target_A, shortlist=shortlist)
+        if self.fused_losses is not None:
+            nll_A, is_argmax_A = self.fused_losses(final_AD, batch.target_A)
+        else:
+            nll_A, is_argmax_A = token_losses(self.split_model.head, final_AD, batch.target_A, shortlist=shortlist)
         tokens = TokenBatch(
             nll_A=nll_A.detach(),
             is_argmax_A=is_argmax_A,
