@@ -34,6 +34,10 @@ class BundleError(ByheartError, ValueError):
     """A bundle does not fit the base model, tokenizer, template or records it is used with."""
 
 
+class LawError(ByheartError, ValueError):
+    """Cells cannot be fitted, or a fitted law cannot answer what it is asked."""
+
+
 class DivergedError(ByheartError, ArithmeticError):
     """Training left the range of numbers; the adapter is worth nothing from there on."""
 
