@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from byheart.config import RunConfig
     from byheart.errors import ByheartError
     from byheart.export.bundle import Bundle
+    from byheart.integrations import MemFTLoss
     from byheart.memory.record import Message, Record
     from byheart.memory.records import Memory
     from byheart.model.base import Base
@@ -31,6 +32,7 @@ _PLACES = {
     "Bundle": "byheart.export.bundle:Bundle",
     "ByheartError": "byheart.errors:ByheartError",
     "Certificate": "byheart.certification.certificate:Certificate",
+    "MemFTLoss": "byheart.integrations:MemFTLoss",
     "Memory": "byheart.memory.records:Memory",
     "Message": "byheart.memory.record:Message",
     "Record": "byheart.memory.record:Record",
@@ -46,6 +48,7 @@ __all__ = [
     "Bundle",
     "ByheartError",
     "Certificate",
+    "MemFTLoss",
     "Memory",
     "Message",
     "Record",

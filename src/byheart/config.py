@@ -74,4 +74,5 @@ class RunConfig(Settings):
         values = self.model_dump(mode="json")
         del values["format"], values["model"]["device"]
         del values["learn"]["checkpoint_seconds"], values["learn"]["activation_memory_bytes"]
+        del values["learn"]["report_to"]
         return values

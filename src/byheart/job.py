@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from torch import Tensor
@@ -33,6 +34,7 @@ from byheart.learning.loop import learn as run
 from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.learning.state import read_header
 from byheart.learning.step import Stepper
+from byheart.learning.trackers import refuse_missing, tracking
 from byheart.memory.encode import encode
 from byheart.memory.information import compressed_bits
 from byheart.memory.records import Memory
@@ -79,10 +81,12 @@ class Job:
     ) -> None:
         self.memory, self.config, self.out, self.started = memory, config, out, started
         self.reporter, self.interrupted = reporter, interrupted
+        refuse_missing(config.learn.report_to, out)
         self.base = model if isinstance(model, Base) else load(config.model, reporter.say)
         self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
         self.run_fingerprint = fingerprint(
             {
+                "byheart": version("byheart"),  # another engine takes other steps
                 "settings": config.identity(),
                 "memory": self.encoded.fingerprint,
                 "base": self.base.identity.to_dict(),
@@ -158,6 +162,7 @@ class Job:
         config = self.config
         method = build(config.method, config.learn.num_epochs(len(self.encoded)), config.learn.batch_size)
         listeners: list[Listener] = [self.reporter.epoch]
+        num_epochs = 0
         if self.out is not None and self.checkpoint is not None:
             num_epochs = read_header(self.checkpoint)["progress"]["epoch"] if self.is_resumed else 0
             if num_epochs:
@@ -197,15 +202,18 @@ class Job:
         )
         footprint = self.footprint(split_model, activations, adapter, vocabulary)
         stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary, footprint)
-        return run(
-            stepper,
-            method.schedule,
-            config.learn,
-            wanted_probability=config.method.wanted_probability,
-            seed=config.seed,
-            hooks=hooks,
-            max_growths=config.learn.max_growths if config.placement.lora_rank == "auto" else 0,
-        )
+        told = config.model_dump(mode="json")
+        with tracking(config.learn.report_to, told, self.out, num_epochs, self.reporter.say) as trackers:
+            listeners += trackers
+            return run(
+                stepper,
+                method.schedule,
+                config.learn,
+                wanted_probability=config.method.wanted_probability,
+                seed=config.seed,
+                hooks=hooks,
+                max_growths=config.learn.max_growths if config.placement.lora_rank == "auto" else 0,
+            )
 
     def footprint(
         self,

@@ -1,4 +1,8 @@
 import json
+import shutil
+from pathlib import Path
+
+import pytest
 
 from byheart.certification.certificate import Certificate
 
@@ -50,5 +54,39 @@ def test_what_is_refused(bundle, tmp_path, invoke):
         result = invoke("certify", *arguments, "--json")
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1].startswith("error: ")
+        assert message in result.stderr
+        assert result.stdout == ""
+
+
+@pytest.fixture
+def adapter(bundle, tmp_path) -> Path:
+    """The bundle's adapter, with nothing of byheart's beside it."""
+    (tmp_path / "adapter").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(bundle / name, tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_an_adapter_that_byheart_did_not_make_is_measured(adapter, records, settings, tmp_path, invoke):
+    out = tmp_path / "certificate.json"
+    result = invoke("certify", adapter, records, "--config", settings, "--out", out, "--json")
+    assert result.exit_code == 0
+    values = json.loads(result.stdout)
+    assert list(values) == KEYS
+    assert (values["num_certified"], values["bundle"]) == (4, str(adapter))
+    assert Certificate.read(out).is_complete
+    assert "4 of 4 records come back to the letter" in result.stderr
+    assert "when it was learnt" not in result.stderr
+
+
+def test_what_is_refused_of_other_adapters(adapter, bundle, records, settings, invoke):
+    for arguments, message in (
+        ([adapter], "give its records: byheart certify"),
+        ([adapter, records, "--out", adapter / "certificate.json"], "lies in the bundle itself"),
+        ([adapter, records, "--model", "smollm2-135"], "did you mean 'smollm2-135m'?"),
+        ([bundle, "--config", settings], "a bundle has its own settings"),
+    ):
+        result = invoke("certify", *arguments, "--json")
+        assert result.exit_code == 2
         assert message in result.stderr
         assert result.stdout == ""

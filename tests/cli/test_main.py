@@ -26,9 +26,26 @@ FLAGS = {
         "--out",
         "--seed",
     ],
-    "certify": ["--help", "--json", "--model", "--out"],
+    "certify": ["--config", "--help", "--json", "--model", "--out"],
     "recite": ["--help", "--max-new-tokens", "--model"],
     "show": ["--all", "--failed", "--help"],
+    "report": ["--help", "--json", "--no-text", "--out"],
+    "export": ["--base-gguf", "--check", "--help", "--json", "--model", "--out", "--to"],
+    "reproduce": ["--help", "--json", "--model", "--out", "--preset", "--retry-failed", "--workers"],
+    "fit": ["--axis", "--by", "--help", "--json", "--out"],
+    "sweep": ["--address", "--engine", "--help", "--json", "--out", "--retry-failed", "--workers"],
+    "task": [
+        "--help",
+        "--json",
+        "--model",
+        "--out",
+        "--pairs",
+        "--ratio",
+        "--seed",
+        "--source",
+        "--test-out",
+        "--tokens",
+    ],
 }
 HEAVY = ["torch", "transformers", "numpy", "peft", "safetensors", "rich"]
 _SPY = f"""
@@ -81,7 +98,7 @@ def test_the_spy_sees_what_is_loaded():
 @pytest.mark.parametrize("verb", FLAGS)
 def test_help_teaches_an_example_and_the_exit_codes(verb, invoke):
     told = invoke(verb, "--help").stdout
-    assert f"    byheart {verb} runs/contacts" in told or f"    byheart {verb} contacts.jsonl" in told
+    assert any(f"    byheart {verb} {what}" in told for what in ("runs/contacts", "contacts.jsonl", "phonebook", "examples/law_probe.yaml", "sweeps/probe", "all --preset tiny"))
     assert "Exit codes:\n    0 " in told
     assert "    2 " in told
 

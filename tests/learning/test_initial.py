@@ -63,6 +63,10 @@ def test_inputs_that_are_all_alike_give_no_row():
     assert len(principal_rows(torch.ones(9, 4), 2)) == 0
 
 
+def test_a_site_that_is_never_asked_gets_no_row():
+    assert principal_rows(torch.empty(0, 4), 2).shape == (0, 4)
+
+
 @pytest.fixture
 def fresh(tiny_base):
     placement = placed(tiny_base.model, "top:1", rank=4)

@@ -88,6 +88,20 @@ def test_weights_and_moments_come_back_so_that_the_next_step_is_the_same(path):
     assert other.sha256(torch.float32) == adapter.sha256(torch.float32)
 
 
+def test_a_weight_that_has_taken_fewer_steps_comes_back_so(path):
+    adapter, optimizer = trained()
+    last = list(adapter.parameters())[-1]
+    for parameter in adapter.parameters():
+        parameter.grad = None if parameter is last else torch.ones_like(parameter)
+    optimizer.step()
+    save_checkpoint(path, "run", PROGRESS, adapter, optimizer)
+    other, other_optimizer = trained(2, steps=0)
+    load_checkpoint(path, other, other_optimizer)
+    *others, its = [int(other_optimizer.state[weight]["step"]) for weight in other.parameters()]
+    assert set(others) == {4}
+    assert its == 3
+
+
 def test_a_checkpoint_before_the_first_step_has_no_moments(path):
     save_checkpoint(path, "run", PROGRESS, *trained(steps=0))
     _, optimizer = other = trained(2, steps=0)
@@ -132,6 +146,14 @@ def test_a_checkpoint_of_a_newer_byheart_is_refused(path):
     header = {**read_header(path), "schema_version": state.SCHEMA_VERSION + 1}
     save_file(load_file(path), path, {"byheart": json.dumps(header)})
     with pytest.raises(ArtifactError, match="install a newer byheart"):
+        load_checkpoint(path, *trained())
+
+
+def test_a_checkpoint_of_an_older_byheart_is_refused(path):
+    save_checkpoint(path, "run", PROGRESS, *trained())
+    header = {**read_header(path), "schema_version": state.SCHEMA_VERSION - 1}
+    save_file(load_file(path), path, {"byheart": json.dumps(header)})
+    with pytest.raises(ArtifactError, match="an older byheart's; go on with that, or remove it"):
         load_checkpoint(path, *trained())
 
 

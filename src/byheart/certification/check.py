@@ -48,26 +48,47 @@ def certify(
         advance: told a number of records after each batch, of twice the memory's in all (scored, then recited).
     """
     saved = adapter.rounded(base.dtype)
+    with attached(base.model, saved):
+        return certify_as_it_stands(base, saved.sha256(base.dtype), memory, config, advance)
+
+
+def certify_as_it_stands(
+    base: Base,
+    adapter_sha256: str,
+    memory: EncodedMemory,
+    config: CertifyConfig = CertifyConfig(),  # noqa: B008 - frozen
+    advance: Callable[[int], None] = lambda _: None,
+) -> Certificate:
+    """Measures every record of ``memory`` on ``base`` with whatever adapter is at work in its model, however it got
+    there.
+
+    Args:
+        base: the frozen model.
+        adapter_sha256: what the certificate calls that adapter.
+        memory: the records.
+        config: see `CertifyConfig`.
+        advance: as for `certify`.
+    """
     scores: dict[int, TokenScores] = {}
-    for index, record_scores in score_records(base, saved, memory, config):
+    for index, record_scores in score_records(base, None, memory, config):
         scores[index] = record_scores
         advance(1)
-    with attached(base.model, saved):
-        runs = free_run(base, memory, config.max_batch_tokens, advance)
+    runs = free_run(base, memory, config.max_batch_tokens, advance)
     texts = TokenTexts(base)
     records = tuple(_judge(record, scores[index], runs[index], texts) for index, record in enumerate(memory.records))
-    return Certificate(subject=_subject(base, saved, memory), numerics=_numerics(base, config), records=records)
+    subject = _subject(base, adapter_sha256, memory)
+    return Certificate(subject=subject, numerics=_numerics(base, config), records=records)
 
 
 @torch.no_grad()
 def score_records(
-    base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig
+    base: Base, adapter: Adapter | None, memory: EncodedMemory, config: CertifyConfig
 ) -> Iterator[tuple[int, TokenScores]]:
     """One full pass: the scores of every record's answer tokens, on the CPU.
 
     Args:
         base: the frozen model.
-        adapter: used as it is; round it first.
+        adapter: used as it is; round it first. None: the model as it stands.
         memory: the records.
         config: see `CertifyConfig`.
 
@@ -78,7 +99,7 @@ def score_records(
     for indices in by_length([record.num_tokens for record in memory.records], config.max_batch_tokens):
         batch = collate([memory.records[i] for i in indices], memory.pad_id)
         target_A = batch.target_A.to(base.device)
-        with attached(base.model, adapter):
+        with contextlib.nullcontext() if adapter is None else attached(base.model, adapter):
             tokens = whole.prefix(batch.tokens_BT.to(base.device))
             final_AD = whole.suffix(tokens, batch.predicting_BT.to(base.device))
             parts = [
@@ -152,13 +173,13 @@ class TokenTexts:
         return self._known[token_id]
 
 
-def _subject(base: Base, adapter: Adapter, memory: EncodedMemory) -> Subject:
+def _subject(base: Base, adapter_sha256: str, memory: EncodedMemory) -> Subject:
     return Subject(
         base_name=base.identity.name,
         base_architecture=base.identity.architecture,
         base_revision=base.identity.revision,
         base_weights_sha256=base.identity.weights_sha256,
-        adapter_sha256=adapter.sha256(base.dtype),
+        adapter_sha256=adapter_sha256,
         tokenizer_fingerprint=memory.tokenizer_fingerprint,
         template_fingerprint=memory.template_fingerprint,
         prompt_fingerprint=memory.prompt_fingerprint,

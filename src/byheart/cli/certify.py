@@ -1,7 +1,8 @@
-"""``byheart certify``: a bundle measured anew, on this machine, now."""
+"""``byheart certify``: a bundle measured anew, or an adapter that byheart did not make; on this machine, now."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.summary import LONGEST_LINE, counts, numerics, print_failures, print_verdict, verdict_counts
 from byheart.cli.visible import visible
 from byheart.cli.wording import counted, question
-from byheart.errors import ArtifactError
+from byheart.errors import ArtifactError, BundleError, SettingsError
+from byheart.export.foreign import ForeignAdapter, is_foreign
 from byheart.export.manifest import CERTIFICATE_FILE, Manifest
 from byheart.memory.records import Memory
 from byheart.model.config import ModelConfig
@@ -24,37 +26,81 @@ if TYPE_CHECKING:
 _CHANGES_SHOWN = 10
 
 
-def certify(directory: Path, records: Path | None, *, out: Path | None, model: str | None, as_json: bool) -> int:
-    """Measures a bundle; the one on disk stays as it is.
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What was measured, on which records; and the certificate there was before, of the same records."""
+
+    memory: Memory
+    certificate: Certificate
+    before: Certificate | None
+
+
+def certify(
+    directory: Path,
+    records: Path | None,
+    *,
+    out: Path | None,
+    model: str | None,
+    as_json: bool,
+    config: Path | None = None,
+) -> int:
+    """Measures a bundle, or an adapter that byheart did not make; what is on disk stays as it is.
 
     Returns:
         The exit code.
     """
-    manifest = Manifest.read(directory)
     _refuse_own_files(directory, out)
     with screens(as_json) as (results, progress):
         with narrating(progress) as narrator:
-            memory = _records(records, manifest, model, narrator)
-            narrator.begin(f"loading {manifest.summary.model if model is None else model}")
-            bundle = open_bundle(directory, manifest, model)
-            measured = memory or bundle.memory
-            with narrator.phase("certifying", 2 * len(measured)) as advance:
-                certificate = bundle.certify(memory, advance)
-        changed = _changed(bundle.certificate, certificate) if memory is None else []
+            if is_foreign(directory):
+                measured = _foreign(ForeignAdapter.read(directory, config, model), records, narrator)
+            elif config is not None:
+                raise SettingsError("--config is for adapters that byheart did not make; a bundle has its own settings")
+            else:
+                measured = _bundle(directory, records, model, narrator)
+        certificate = measured.certificate
+        changed = _changed(measured.before, certificate) if measured.before else []
         results.paragraph()
         print_verdict(results, certificate)
         rows = [("records", verdict_counts(certificate)), *numerics(certificate)]
-        results.rows([*rows, ("before", _compared(len(changed)))] if memory is None else rows)
+        results.rows([*rows, ("before", _compared(len(changed)))] if measured.before else rows)
         results.paragraph()
-        print_failures(results, certificate, measured, None)
+        print_failures(results, certificate, measured.memory, None)
         if changed:
-            _print_changed(results, changed, measured)
+            _print_changed(results, changed, measured.memory)
         if out is not None:
             certificate.save(out)
             results.paragraph(f"certificate written to {visible(str(out))}")
     if as_json:
         print_json({**counts(certificate), "model": certificate.subject.base_name, "bundle": str(directory)})
     return code_of(certificate)
+
+
+def _bundle(directory: Path, records: Path | None, model: str | None, narrator: Narrator) -> _Measured:
+    manifest = Manifest.read(directory)
+    memory = _records(records, manifest, model, narrator)
+    narrator.begin(f"loading {manifest.summary.model if model is None else model}")
+    bundle = open_bundle(directory, manifest, model)
+    measured = memory or bundle.memory
+    with narrator.phase("certifying", 2 * len(measured)) as advance:
+        certificate = bundle.certify(memory, advance)
+    return _Measured(measured, certificate, bundle.certificate if memory is None else None)
+
+
+def _foreign(adapter: ForeignAdapter, records: Path | None, narrator: Narrator) -> _Measured:
+    if records is None:
+        raise BundleError(
+            f"{adapter.directory} was not made by byheart and says nothing of what it was taught; give its records: "
+            f"byheart certify {adapter.directory} RECORDS"
+        )
+    count_tokens = counter(lambda: adapter.config.model, narrator)
+    memory = Memory.from_file(records, count_tokens=count_tokens, **adapter.config.format.model_dump())
+    narrator.begin(f"loading {adapter.config.model.name}")
+    from byheart.model.base import load
+
+    base = load(adapter.config.model, narrator.say)
+    with narrator.phase("certifying", 2 * len(memory)) as advance:
+        return _Measured(memory, adapter.certify(memory, base, advance), None)
 
 
 def _records(path: Path | None, manifest: Manifest, model: str | None, narrator: Narrator) -> Memory | None:

@@ -30,17 +30,18 @@ Exit codes:
 CERTIFY = """Measure a bundle anew, on this machine.
 
 Runs every record through the whole model, then lets it recite freely, and says whose verdict differs from the
-certificate in the bundle, which stays as it is.
+certificate in the bundle, which stays as it is. Given records, it measures any PEFT adapter, whoever made it.
 
 \b
   byheart certify runs/contacts
   byheart certify runs/contacts --out today.json
+  byheart certify my-adapter contacts.jsonl
 
 \b
 Exit codes:
   0    every record comes back to the letter
   3    some do not
-  2    bad input: no whole bundle, or another base model
+  2    bad input: no whole bundle or adapter, or another base model
   130  interrupted
 """
 
@@ -73,4 +74,139 @@ Exit codes:
   0    every record comes back to the letter
   3    some do not
   2    bad input: no whole bundle
+"""
+
+TASK = """Write the records of one of the paper's benchmarks.
+
+\b
+phonebook     invented names and ten-digit numbers
+long-context  the beginning of a novel or of a text of yours, some of its tokens random
+linear-rule   values of f(x, y) = 3x + 5y + 7; with --test-out, unseen ones beside them
+scenarios     eight texts in which a near miss is worth nothing
+records       the first records of a file
+
+The same settings and tokenizer give the same records. What has many records is the beginning of what has more.
+
+\b
+  byheart task phonebook --tokens 2000 --out phonebook.jsonl
+  byheart task long-context --tokens 500 --ratio 0.2 --out text.jsonl
+  byheart task records --source all.jsonl --pairs 50 --out some.jsonl
+
+\b
+Exit codes:
+  0    the records are written
+  2    bad input; nothing was written
+"""
+
+SWEEP = """Run a grid of learning runs into one table.
+
+Each combination of the axes' values is a cell: a run with its own fingerprint, learnt, certified and measured. Ctrl-C
+ends after the cells under way, a second one at once; the same command goes on with those that are left.
+
+\b
+  byheart sweep examples/law_probe.yaml --out sweeps/probe
+  byheart sweep examples/law_probe.yaml --out sweeps/probe --workers 4
+
+\b
+The table is DIR/results.parquet. A grid reads like this:
+  base: {placement: {layers: "20", modules: down_proj}, learn: {epochs: 400}}
+  task: {name: long-context, random_ratio: 1.0}
+  axes: {lora_rank: [1, 2, 4, 8], num_answer_tokens: [50, 100, 200]}
+
+\b
+Exit codes:
+  0    every cell has a result
+  3    some failed; the table says why, the rest is done
+  2    bad input; nothing was run
+  130  interrupted; the same command goes on
+"""
+
+FIT = """Fit the Parametric Memory Law to a sweep.
+
+Finds C, α, β and b of ΔL = C·r^α·ℓ^-β + b, by group and over all cells, with 95 % intervals: how far the loss falls by
+the adapter's size r and the number of answer tokens ℓ. Cells whose loss ends below ln 2 hold all there was to learn;
+they are left out and counted, as are failed and unconverged ones. Writes law.json and figures. Loads no model.
+
+\b
+  byheart fit sweeps/probe
+  byheart fit sweeps/probe --by task,task.random_ratio
+  byheart fit sweeps/probe --by placement --axis num_parameters
+
+\b
+Exit codes:
+  0    every group is fitted
+  3    some cannot be; the reason is told, the rest is fitted
+  2    bad input, or nothing could be fitted; nothing was written
+  130  interrupted; law.json is whole, or as it was before
+"""
+
+EXPORT = """Write a bundle as another engine loads it.
+
+\b
+gguf    one file for llama.cpp
+ollama  base, adapter and a Modelfile under which prompts have the certified token ids
+peft    for vLLM and SGLang: the rank padded to one that they take
+mlx     for mlx-lm
+merged  the base with the adapter inside, certified again as it is saved
+
+An export that an engine would misread in silence is refused, with the reason. With --check every record runs in
+llama.cpp; what came back is a second certificate in the bundle.
+
+\b
+  byheart export runs/contacts --to gguf --check
+  byheart export runs/contacts --to peft --out served/contacts
+
+\b
+Exit codes:
+  0    written; what was checked comes back to the letter
+  3    written, but some records do not come back there
+  2    bad input, or the engine would misread it; nothing was written
+  130  interrupted; nothing was written
+"""
+
+REPORT = """Make a page to look at, of a bundle or a sweep.
+
+One HTML file that needs nothing else and asks no network. Of a bundle: the answers token by token, each with its p and
+what competes with it, and how learning went. Of a sweep: the law, heat maps, every cell. Loads no model.
+
+A bundle's page holds its records' texts, as the bundle does; --no-text leaves them out.
+
+\b
+  byheart report runs/contacts
+  byheart report runs/contacts --no-text --out numbers.html
+
+\b
+Exit codes:
+  0    the page is written
+  2    bad input: neither a whole bundle nor a sweep; nothing was written
+  130  interrupted; nothing was written
+"""
+
+REPRODUCE = """Make the paper's tables and figures, ours beside the published numbers.
+
+Runs the cells that they need and that have no result yet, then makes each as Markdown and CSV, or SVG and PNG. Tables
+and figures share cells. Ctrl-C stops at a checkpoint; the same command goes on.
+
+\b
+table1       how well the law holds       figure2      law, predicted against measured, heat maps
+table2       the methods by rank          figure3      where free runs fail, and p > 0.5
+table3       f(x, y) = 3x + 5y + 7        figure4-6    accuracy over rank and length, by method
+table4       the eight scenarios          figure7-9    convergence by method
+table5, 6    settings, theirs and ours    figure10-13  p of every token, lengths by ranks
+
+\b
+  byheart reproduce all --preset tiny --out reproduction/tiny
+  byheart reproduce table1 figure2 --preset small --out reproduction/small --workers 2
+  byheart reproduce all --preset qwen3-8b --out reproduction/qwen3-8b
+
+\b
+Presets: tiny, minutes, to see that all works; small, the embedded model, an hour and a half on two cores; qwen3-8b and
+llama-3.1-8b, the paper as it was, on GPUs.
+
+\b
+Exit codes:
+  0    everything asked for is made
+  3    some cells failed, or something could not be made of them; the reason is told
+  2    bad input; nothing was run
+  130  interrupted; the same command goes on
 """

@@ -29,10 +29,12 @@ from byheart.export.manifest import (
     WEIGHTS_FILE,
     Manifest,
 )
+from byheart.export.model_card import CARD_FILE, model_card, write_card
 from byheart.export.peft import read_adapter, write_adapter
 from byheart.fingerprint import file_sha256
 from byheart.learning.activations import FILE_NAME as ACTIVATIONS_FILE
 from byheart.learning.state import read_header
+from byheart.learning.trackers import TENSORBOARD_DIRECTORY
 from byheart.memory.encode import decode_answer, encode
 from byheart.memory.record import Prompt
 from byheart.memory.records import Memory
@@ -47,9 +49,11 @@ _CLAIM_KIND, _CLAIM_VERSION = "claim", 1
 _OWN_FILES = {
     ADAPTER_CONFIG_FILE,
     BYPASS_FILE,
+    CARD_FILE,
     CERTIFICATE_FILE,
     METRICS_FILE,
     RECORDS_FILE,
+    TENSORBOARD_DIRECTORY,
     WEIGHTS_FILE,
 }
 
@@ -74,7 +78,7 @@ class Bundle:
 
     def save(self, directory: str | Path) -> None:
         """Writes the bundle; its manifest last, so that a directory with one is whole. What was interrupted can be
-        done again.
+        done again. A model card that somebody has changed is left as it is.
 
         Raises:
             ArtifactError: the directory holds something else, or cannot be written.
@@ -85,6 +89,7 @@ class Bundle:
         self.certificate.save(directory / CERTIFICATE_FILE)
         self.memory.to_jsonl(directory / RECORDS_FILE)
         names += [CERTIFICATE_FILE, RECORDS_FILE]
+        write_card(directory, model_card(self.certificate, self.adapter.placement, self.base, self.manifest.bits))
         files = {name: file_sha256(directory / name) for name in sorted(names)}
         self.manifest.model_copy(update={"files": files}).save(directory)
         clear(directory)

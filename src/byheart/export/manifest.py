@@ -4,6 +4,7 @@ adapter_config.json, adapter_model.safetensors   what PEFT and the engines load
 certificate.json                                 what was measured
 records.jsonl                                    what was learnt; the adapter tells it to whoever asks: guard both
 metrics.jsonl                                    every epoch
+README.md                                        the model card; edited freely, and no part of what makes a bundle whole
 byheart.json                                     the manifest, written last: without it the bundle is not whole
 """
 

@@ -1,1 +1,5 @@
-"""MemFT where people already train: losses for transformers Trainer and TRL."""
+"""MemFT where people already train: a loss for transformers' Trainer and TRL's SFTTrainer."""
+
+from byheart.integrations.memft_loss import MemFTLoss
+
+__all__ = ["MemFTLoss"]

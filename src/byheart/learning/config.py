@@ -88,6 +88,11 @@ class LearnConfig(Settings):
                 f"decay_share {self.decay_share:g} is of a linear rate, and decay is {self.decay}; "
                 "give decay: linear, or leave decay_share out"
             )
+        if self.decay == "constant" and self.floor_share != type(self).model_fields["floor_share"].default:
+            raise ValueError(
+                f"floor_share {self.floor_share:g} is of a rate that falls, and decay is constant; "
+                "give decay: remaining or linear, or leave floor_share out"
+            )
         return self
 
     def num_epochs(self, num_records: int) -> int:

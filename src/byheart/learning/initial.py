@@ -59,6 +59,8 @@ def principal_rows(input_ND: Tensor, num_rows: int) -> Tensor:
         input_ND: fp32, on the CPU.
         num_rows: R.
     """
+    if not len(input_ND):
+        return input_ND
     size_N = input_ND.norm(dim=1)
     input_ND = input_ND[size_N < _FAR * size_N.median()]  # a sequence's first position often lies far from all others
     mean_D = input_ND.mean(0)
@@ -96,7 +98,12 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
 
         with _watched(adapter, split_model.model, keep):
             split_model.suffix(hidden, batch.predicting_BT)
-    return [torch.cat(parts)[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)] for parts in seen]
+    # An expert that no record asks has no inputs.
+    nothing = [torch.empty(0, site.num_in) for site in adapter.placement.sites]
+    return [
+        torch.cat([none_ND, *parts])[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)]
+        for none_ND, parts in zip(nothing, seen, strict=True)
+    ]
 
 
 @contextlib.contextmanager

@@ -25,9 +25,11 @@ from byheart.method.schedule import Standing
 from byheart.method.weighting import WeightingState
 from byheart.model.adapter import Adapter
 
-SCHEMA_VERSION = 1
-OPTIMIZER_TENSORS = ("exp_avg", "exp_avg_sq", "mean")
-"""What the optimizer keeps beside each weight: AdamW's moments and, where there is one, the weight's running mean."""
+SCHEMA_VERSION = 2
+OPTIMIZER_TENSORS = ("step", "exp_avg", "exp_avg_sq", "mean")
+"""What the optimizer keeps beside each weight: its steps, fewer where an expert is not asked in every one, AdamW's
+moments and, where there is one, the weight's running mean.
+"""
 
 
 @dataclass(slots=True)
@@ -98,14 +100,10 @@ def save_checkpoint(
         **{f"standing.{each.name}": getattr(progress.standing, each.name) for each in fields(Standing)},
         **progress.best.tensors(),
     }
-    adam_steps = 0
     for name, parameter in adapter.named_parameters():
         tensors[f"weight.{name}"] = parameter.detach().cpu()
         for key, value in optimizer.state.get(parameter, {}).items():
-            if key == "step":
-                adam_steps = int(value)
-            else:
-                tensors[f"{key}.{name}"] = value.detach().cpu()
+            tensors[f"{key}.{name}"] = value.detach().cpu()
     plain = {each.name: getattr(progress, each.name) for each in fields(progress)}
     del plain["standing"]
     plain |= {"sums": asdict(progress.sums), "best": progress.best.plain()}
@@ -113,7 +111,6 @@ def save_checkpoint(
     header = {
         "schema_version": SCHEMA_VERSION,
         "run_fingerprint": run_fingerprint,
-        "adam_steps": adam_steps,
         "progress": plain,
     }
     # Not safetensors' own save_file: a full disk is no OSError there.
@@ -136,13 +133,9 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
     with torch.no_grad():
         for name, parameter in adapter.named_parameters():
             parameter.copy_(tensors[f"weight.{name}"])
-            if f"exp_avg.{name}" in tensors:
-                kept = {key: tensors[f"{key}.{name}"] for key in OPTIMIZER_TENSORS if f"{key}.{name}" in tensors}
-                optimizer.state[parameter] = {
-                    # Fused AdamW counts on the parameter's own device.
-                    "step": torch.tensor(float(header["adam_steps"]), device=parameter.device),
-                    **{key: tensor.to(parameter.device) for key, tensor in kept.items()},
-                }
+            kept = {key: tensors[f"{key}.{name}"] for key in OPTIMIZER_TENSORS if f"{key}.{name}" in tensors}
+            if kept:  # fused AdamW counts on the parameter's own device
+                optimizer.state[parameter] = {key: tensor.to(parameter.device) for key, tensor in kept.items()}
     plain = header["progress"]
     standing = Standing(**{each.name: tensors[f"standing.{each.name}"] for each in fields(Standing)})
     lists = {"plateau": tuple(plain.pop("plateau")), "verification": tuple(plain.pop("verification"))}
@@ -152,10 +145,10 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself: ``run_fingerprint``, ``adam_steps``, ``progress``.
+    """What a checkpoint says of itself: ``run_fingerprint``, ``progress``.
 
     Raises:
-        ArtifactError: not a checkpoint, or one of a newer byheart.
+        ArtifactError: not a checkpoint, or one of another byheart.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -165,6 +158,10 @@ def read_header(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} is not a byheart checkpoint ({error}); remove it to start anew") from error
     if version > SCHEMA_VERSION:
         raise ArtifactError(
-            f"{path} has schema version {version}, this byheart reads up to {SCHEMA_VERSION}; install a newer byheart"
+            f"{path} has schema version {version}, this byheart reads {SCHEMA_VERSION}; install a newer byheart"
+        )
+    if version < SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path} has schema version {version}, an older byheart's; go on with that, or remove it to start anew"
         )
     return header

@@ -1,0 +1,139 @@
+"""Verbs that run many bundles, and what follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from byheart.cli import exits
+from byheart.cli.parser.options import JsonOption
+
+
+def sweep(
+    grid: Annotated[
+        Path, typer.Argument(metavar="GRID", help="YAML: base, task, and the axes to vary.", show_default=False)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where results go; a sweep stopped there goes on.", show_default=False),
+    ],
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="local: processes on this machine; ray: a Ray cluster. (default: local)",
+            show_default=False,
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Cells at a time. (default: local: one, or one a card; ray: as many as have room)",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Of the Ray cluster. (default: one on this machine, for this sweep)",
+            show_default=False,
+        ),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed before again.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    from byheart.cli.sweep import sweep as work
+
+    exits.run(
+        lambda: work(
+            grid,
+            out,
+            engine=engine,
+            workers=workers,
+            address=address,
+            retry_failed=retry_failed,
+            as_json=as_json,
+        )
+    )
+
+
+def fit(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What 'byheart sweep' wrote.", show_default=False)],
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="FIELD",
+            help="Column whose values make a group; several with commas. (default: task)",
+            show_default=False,
+        ),
+    ] = "task",
+    axis: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Size: lora_rank or num_parameters. (default: lora_rank)", show_default=False
+        ),
+    ] = "lora_rank",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where the law goes, figures beside it. (default: DIR/law.json)", show_default=False
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    from byheart.cli.fit import fit as work
+
+    exits.run(lambda: work(directory, by=by, axis=axis, out=out, as_json=as_json))
+
+
+def reproduce(
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Where everything goes; a reproduction stopped there goes on.", show_default=False
+        ),
+    ],
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="One of tiny, small, qwen3-8b, llama-3.1-8b, or a YAML file of your own.",
+            show_default=False,
+        ),
+    ],
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WHAT]...", help="Tables and figures by name. (default: all)", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Base model: short name, directory or hub id. (default: the preset's)",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Cells at a time. (default: one, or one a card)", show_default=False),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed before again.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    from byheart.cli.reproduce import reproduce as work
+
+    exits.run(
+        lambda: work(
+            what or ["all"],
+            preset,
+            out,
+            model=model,
+            workers=workers,
+            retry_failed=retry_failed,
+            as_json=as_json,
+        )
+    )
