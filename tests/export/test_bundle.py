@@ -13,6 +13,7 @@ from byheart.export.bundle import Bundle, Claim, claim
 from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE
 from byheart.fingerprint import file_sha256
 from byheart.learning.activations import FILE_NAME as ACTIVATIONS_FILE
+from byheart.learning.state import SCHEMA_VERSION
 from byheart.memory.record import Message
 from byheart.memory.records import Memory
 from byheart.model.base import Base, load
@@ -191,7 +192,7 @@ def test_a_whole_bundle_of_another_run_is_refused(whole):
 
 
 def checkpoint(directory: Path, run: str) -> None:
-    header = {"schema_version": 1, "run_fingerprint": run, "progress": {"epoch": 1}}
+    header = {"schema_version": SCHEMA_VERSION, "run_fingerprint": run, "progress": {"epoch": 1}}
     save_file({"a": torch.zeros(1)}, directory / CHECKPOINT_FILE, {"byheart": json.dumps(header)})
 
 
