@@ -1,0 +1,169 @@
+"""Findings → the records that figures are drawn of: which cells, which length, which panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from byheart.paper.dynamics import RecordDynamics, pairs, records, spearman
+from byheart.paper.findings import Finding, Findings
+from byheart.paper.law_tables import GroupFit
+from byheart.paper.published import Form
+from byheart.report.law_figures import GridValue, drop_over_grid, heat_map, predicted_against_measured
+from byheart.report.paper_figures import (
+    Answer,
+    Course,
+    Landscape,
+    convergence,
+    landscapes,
+    probability_grid,
+    token_dynamics,
+)
+
+if TYPE_CHECKING:
+    from byheart.report.paper_figures import Figure
+
+_FORMS: tuple[Form, ...] = ("SFT", "MemFT-OT", "MemFT-SW")
+MOST_PANELS = 7
+"""Ranks, or lengths, of a probability grid; of more, some are taken, evenly from the first to the last."""
+_FIRST_GRID, _NUM_GRIDS = 10, 4
+
+
+def law_figures(fits: Sequence[GroupFit]) -> dict[str, Figure]:
+    """Figure 2: a, the law over rank and length; b, predicted against measured; c, loss and accuracy as heat maps."""
+    figures: dict[str, Figure] = {}
+    fitted = [each for each in fits if each.fit is not None]
+    for each in fitted:
+        if each.fit is not None and each.published is not None:
+            figures[f"figure2a-{each.file_name}"] = drop_over_grid(each.fit, each.saturated)
+    if fitted:
+        figures["figure2b"] = predicted_against_measured([each.fit for each in fitted if each.fit is not None])
+    for each in fits:
+        if each.published is not None:
+            of_ratio = _most_random(each.cells)
+            losses = [_at(cell, cell.measured.nll_after_nats) for cell in of_ratio]
+            shares = [_at(cell, cell.measured.token_accuracy) for cell in of_ratio]
+            figures[f"figure2c-{each.file_name}-final-loss"] = heat_map(losses, "final loss")
+            figures[f"figure2c-{each.file_name}-token-accuracy"] = heat_map(shares, "token accuracy")
+    return figures
+
+
+def dynamics_figure(findings: Findings) -> Figure | None:
+    """Figure 3, of all long texts that were learnt; its first panel of the middle length of the most random ones."""
+    cells = _long_texts(findings)
+    if not cells:
+        return None
+    found = [(cell, each) for cell in cells for each in records(findings.tokens(cell))]
+    shown = [(cell, each) for cell, each in found if cell.method == "sft"] or found
+    shown = [(cell, each) for cell, each in shown if cell.random_ratio == max(c.random_ratio or 0 for c, _ in shown)]
+    lengths = sorted({cell.size for cell, _ in shown})
+    middle = lengths[len(lengths) // 2]
+    both = pairs(each for _, each in found)
+    places = [each.first_failure / len(each.p_T) for _, each in found if each.first_failure is not None]
+    answers = _answers((cell, each) for cell, each in shown if cell.size == middle)
+    return token_dynamics(answers, both, spearman(both), places)
+
+
+def landscape_figures(findings: Findings) -> dict[str, Figure]:
+    """Figures 4–6, a method each: token accuracy on long texts, exact match on PhoneBook at equal budget."""
+    figures: dict[str, Figure] = {}
+    for number, form in enumerate(_FORMS, 4):
+        panels: list[Landscape] = []
+        long = [cell for cell in findings.done("long-context") if cell.form == form]
+        for ratio in sorted({cell.random_ratio or 0.0 for cell in long}):
+            values = [_at(cell, cell.measured.token_accuracy) for cell in long if cell.random_ratio == ratio]
+            panels.append(Landscape(f"{100 * ratio:g} % random", "token accuracy", values))
+        book = [cell for cell in findings.done("phonebook-equal") if cell.form == form]
+        if book:
+            values = [_at(cell, cell.measured.exact_match) for cell in book]
+            panels.append(Landscape("PhoneBook, equal budget", "exact match", values))
+        if panels:
+            figures[f"figure{number}"] = landscapes(panels, form)
+    return figures
+
+
+def convergence_figures(findings: Findings) -> dict[str, Figure]:
+    """Figures 7–9, a method each: how loss and stubborn tokens fall, on the same axes."""
+    cells = findings.done("convergence")
+    if not cells:
+        return {}
+    first_seed = min(cell.seed for cell in cells)
+    courses = {
+        form: [_course(findings, cell) for cell in _by_rank(cells) if cell.form == form and cell.seed == first_seed]
+        for form in _FORMS
+    }
+    every = [course for each in courses.values() for course in each]
+    num_epochs = max(len(course.nll_nats) for course in every)
+    top_nats = max(max(course.nll_nats) for course in every)
+    tokens = cells[0].measured.num_answer_tokens
+    return {
+        f"figure{number}": convergence(
+            courses[form], f"{form}, {cells[0].task}, {tokens:,} answer tokens, equal budget", num_epochs, top_nats
+        )
+        for number, form in enumerate(_FORMS, 7)
+        if courses[form]
+    }
+
+
+def grid_figures(findings: Findings) -> dict[str, Figure]:
+    """Figures 10–13: plain fine-tuning on long texts, a random ratio each; the four most random ones."""
+    cells = [cell for cell in findings.done("law") if cell.task == "long-context" and cell.method == "sft"]
+    figures: dict[str, Figure] = {}
+    ratios = sorted({cell.random_ratio or 0.0 for cell in cells})[-_NUM_GRIDS:]
+    for number, ratio in enumerate(ratios, _FIRST_GRID):
+        mine = _first_seed([cell for cell in cells if cell.random_ratio == ratio])
+        chosen = _spread(mine, lambda cell: cell.lora_rank)
+        chosen = _spread(chosen, lambda cell: cell.size)
+        answers = _answers((cell, each) for cell in chosen for each in records(findings.tokens(cell)))
+        figures[f"figure{number}"] = probability_grid(answers, f"Long texts, {100 * ratio:g} % random, SFT")
+    return figures
+
+
+def _long_texts(findings: Findings) -> list[Finding]:
+    """Every cell that learnt a long text, under whatever method, once."""
+    cells = [*findings.done("law"), *findings.done("long-context")]
+    return list({cell.name: cell for cell in cells if cell.task == "long-context"}.values())
+
+
+def _most_random(cells: Sequence[Finding]) -> list[Finding]:
+    most = max(cell.random_ratio or 0.0 for cell in cells)
+    return [cell for cell in cells if (cell.random_ratio or 0.0) == most]
+
+
+def _first_seed(cells: Sequence[Finding]) -> list[Finding]:
+    first = min((cell.seed for cell in cells), default=0)
+    return [cell for cell in cells if cell.seed == first]
+
+
+def _by_rank(cells: Iterable[Finding]) -> list[Finding]:
+    return sorted(cells, key=lambda cell: cell.lora_rank)
+
+
+def _spread(cells: Sequence[Finding], key: Callable[[Finding], int]) -> list[Finding]:
+    """The cells at so many values of a key as a figure has room for."""
+    values = sorted({key(cell) for cell in cells})
+    num = min(len(values), MOST_PANELS)
+    chosen = {values[round(step * (len(values) - 1) / max(num - 1, 1))] for step in range(num)}
+    return [cell for cell in cells if key(cell) in chosen]
+
+
+def _answers(found: Iterable[tuple[Finding, RecordDynamics]]) -> list[Answer]:
+    """One for each length and rank, by rank; of several seeds the first."""
+    answers: dict[tuple[int, int], Answer] = {}
+    for cell, each in found:
+        key = (cell.size, cell.lora_rank)
+        answers.setdefault(key, Answer(cell.lora_rank, cell.size, each.p_T.tolist(), each.first_failure))
+    return sorted(answers.values(), key=lambda answer: answer.lora_rank)
+
+
+def _course(findings: Findings, cell: Finding) -> Course:
+    events = findings.epochs(cell)
+    return Course(
+        lora_rank=cell.lora_rank,
+        nll_nats=[event.nll_nats for event in events],
+        stubborn_share=[event.num_stubborn_tokens / cell.measured.num_answer_tokens for event in events],
+    )
+
+
+def _at(cell: Finding, value: float) -> GridValue:
+    return GridValue(cell.lora_rank, cell.size, value)

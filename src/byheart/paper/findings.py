@@ -1,0 +1,135 @@
+"""What a reproduction has measured so far: the results of its cells by experiment, and what lies behind each of them.
+
+OUT/sweep/cells/<name>/    the cell's result and tokens, OUT/sweep/results.parquet the table, as a sweep leaves them
+OUT/bundles/<name>/        of cells that are kept, the bundle with its epochs
+OUT/unseen/<name>.json     of cells whose task has unseen records, the certificate on those
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from byheart.certification.certificate import Certificate
+from byheart.learning.events import EpochEvent
+from byheart.paper.preset import ExperimentName, Preset
+from byheart.paper.published import FORMS, Form
+from byheart.sweep.cell import CellResult, Measured
+from byheart.sweep.results import read_tokens, row
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SWEEP, BUNDLES, UNSEEN = "sweep", "bundles", "unseen"
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cell that is done.
+
+    Attributes:
+        result: as the sweep has it.
+        measured: its numbers.
+    """
+
+    result: CellResult
+    measured: Measured
+
+    @property
+    def name(self) -> str:
+        """The cell's."""
+        return self.result.name
+
+    @property
+    def method(self) -> str:
+        """As the registry of methods has it."""
+        return self.result.run["method"]["name"]
+
+    @property
+    def form(self) -> Form:
+        """As the paper's tables call the method."""
+        return FORMS[self.method]
+
+    @property
+    def lora_rank(self) -> int:
+        """At the end of the run."""
+        return self.measured.lora_rank
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.result.task["name"]
+
+    @property
+    def size(self) -> int:
+        """Answer tokens that were asked for; where the task has another measure, those that there are."""
+        return self.result.task.get("num_answer_tokens") or self.measured.num_answer_tokens
+
+    @property
+    def random_ratio(self) -> float | None:
+        """Of long texts."""
+        return self.result.task.get("random_ratio")
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        return self.result.run["seed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """The cells of a preset that have a result. Equal to itself alone, so that what is made of it can be kept.
+
+    Attributes:
+        preset: what was run.
+        directory: OUT.
+        results: of each experiment, in the preset's order.
+    """
+
+    preset: Preset
+    directory: Path
+    results: Mapping[ExperimentName, Sequence[CellResult]]
+
+    def done(self, experiment: ExperimentName) -> list[Finding]:
+        """The cells of an experiment that did not fail."""
+        return [
+            Finding(result, result.measured)
+            for result in self.results.get(experiment, ())
+            if result.measured is not None
+        ]
+
+    def all_done(self) -> list[Finding]:
+        """Every cell of every experiment that did not fail, each once."""
+        by_name = {each.name: each for experiment in self.results for each in self.done(experiment)}
+        return list(by_name.values())
+
+    def num_failed(self) -> int:
+        """Cells with an error, each counted once."""
+        failed = {each.name for results in self.results.values() for each in results if each.measured is None}
+        return len(failed)
+
+    def row(self, finding: Finding) -> dict[str, Any]:
+        """A cell as a line of the sweep's table."""
+        return row(finding.result)
+
+    def tokens(self, finding: Finding) -> dict[str, np.ndarray]:
+        """The answer tokens of a cell; see `byheart.sweep.measure.measured`."""
+        return read_tokens(self.directory / SWEEP, finding.name)
+
+    def unseen(self, finding: Finding) -> Certificate:
+        """What came of the records that the cell had not learnt."""
+        return Certificate.read(self.directory / UNSEEN / f"{finding.name}.json")
+
+    def epochs(self, finding: Finding) -> list[EpochEvent]:
+        """Every epoch of a cell that was kept."""
+        return read_epochs(self.directory / BUNDLES / finding.name)
+
+
+def read_epochs(bundle: Path) -> list[EpochEvent]:
+    """The epochs of a bundle, in order."""
+    lines = (bundle / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    return [EpochEvent(**json.loads(line)) for line in lines]

@@ -1,0 +1,186 @@
+"""A preset → the paper's tables and figures: the cells that have no result yet are run, then all is made of results.
+
+    OUT/sweep, OUT/bundles, OUT/unseen   what was measured; see `byheart.paper.findings`
+    OUT/tables/<name>.md, .csv           tables
+    OUT/figures/<name>.svg, .png         figures
+    OUT/reproduction.json                what was made and what is missing, written last
+
+Tables and figures share cells: one that several of them need is run once. What was stopped goes on by the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from byheart.artifacts import locked, write_json
+from byheart.errors import InterruptedRunError
+from byheart.paper.exhibits import EXHIBITS, chosen
+from byheart.paper.findings import SWEEP, Findings
+from byheart.paper.keeping import KeepingEngine, forget_unkept
+from byheart.paper.preset import KEPT, ExperimentName, Preset, read_preset
+from byheart.report.figures import need_matplotlib, save
+from byheart.sweep.cell import Cell, CellResult
+from byheart.sweep.driver import Sweep
+from byheart.sweep.engines import Engine, build
+from byheart.sweep.grid import Draft
+from byheart.sweep.prepare import prepare
+from byheart.sweep.progress import Silent, SweepReporter
+from byheart.sweep.results import need_pyarrow, read_result, write_table
+
+TABLES, FIGURES, MARKER = "tables", "figures", "reproduction.json"
+KIND, SCHEMA_VERSION = "reproduction", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """What a call has made.
+
+    Attributes:
+        findings: the results behind it.
+        tables: their files.
+        figures: their files.
+        missing: what could not be made, and why.
+    """
+
+    findings: Findings
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
+    missing: tuple[str, ...]
+
+
+def reproduce(
+    what: Iterable[str],
+    preset: str,
+    out: str | Path,
+    *,
+    model: str | None = None,
+    num_workers: int | None = None,
+    retry_failed: bool = False,
+    reporter: SweepReporter | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Reproduction:
+    """Runs what tables and figures need, and makes them.
+
+    Args:
+        what: names out of `EXHIBITS`, or ``all``.
+        preset: its name, or a YAML file.
+        out: the directory of everything; a reproduction that was stopped there goes on.
+        model: short name, directory or hub id; None: the preset's own.
+        num_workers: cells at a time, of those that are not kept as bundles; None: one, or one a card.
+        retry_failed: whether cells that failed before are run again.
+        reporter: told how far it is.
+        interrupted: asked after every step and between cells; True stops where it can go on from.
+
+    Raises:
+        SettingsError, RecordsError, ModelError: before any cell runs.
+        ArtifactError: ``out`` is in use, cannot be written, or holds what is damaged.
+        InterruptedRunError: ``interrupted`` said so.
+
+    Example:
+        >>> reproduce(["table1", "figure2"], "tiny", "reproduction/tiny").missing                 # doctest: +SKIP
+        ()
+    """
+    reporter = reporter or Silent()
+    names, found = chosen(what), read_preset(preset).with_model(model)
+    if any(EXHIBITS[name].has_figures for name in names):
+        need_matplotlib()
+    asked: set[ExperimentName] = {experiment for name in names for experiment in EXHIBITS[name].needs}
+    if asked:
+        need_pyarrow()
+    engine = build("local", found.resources, num_workers)
+    drafts: dict[ExperimentName, list[Draft]] = {
+        experiment: found.drafts(experiment, preset) for experiment in found.experiments
+    }
+    directory = Path(out)
+    with locked(directory):
+        cells: dict[ExperimentName, list[Cell]] = {}
+        if asked:
+            every = iter(prepare([draft for each in drafts.values() for draft in each], reporter.say))
+            cells = {experiment: [next(every) for _ in each] for experiment, each in drafts.items()}
+            _Runs(found, cells, directory, reporter, interrupted).run(asked, engine, retry_failed=retry_failed)
+        findings = Findings(found, directory, _results(cells, directory))
+        return _made(names, findings, preset, reporter, interrupted)
+
+
+class _Runs:
+    """The cells of a preset, and how those that are asked for get their results."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        cells: dict[ExperimentName, list[Cell]],
+        directory: Path,
+        reporter: SweepReporter,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self.preset, self.cells, self.directory = preset, cells, directory
+        self.reporter, self.interrupted = reporter, interrupted
+
+    def run(self, asked: set[ExperimentName], engine: Engine, *, retry_failed: bool) -> None:
+        """Runs the cells of some experiments that have no result: first those that are kept, then the others."""
+        kept_names = {cell.name for experiment in KEPT for cell in self.cells.get(experiment, ())}
+        wanted = {cell.name: cell for name, cells in self.cells.items() if name in asked for cell in cells}
+        kept = [cell for cell in wanted.values() if cell.name in kept_names]
+        swept = [cell for cell in wanted.values() if cell.name not in kept_names]
+        self._announce(len(wanted), len(kept))
+        if forgotten := forget_unkept(self.directory, kept):
+            self.reporter.say(f"{len(forgotten)} cells have a result but were not kept; they are run again")
+        keeping = KeepingEngine(self.directory, kept, self.interrupted)
+        for cells, chosen_engine in ((kept, keeping), (swept, engine)):
+            if cells:
+                sweep = Sweep(cells, self.directory / SWEEP, self.reporter, self.interrupted)
+                sweep.run(chosen_engine, retry_failed=retry_failed)
+
+    def _announce(self, num_cells: int, num_kept: int) -> None:
+        took = self.preset.took or "nobody has measured how long all of it takes"
+        self.reporter.say(f"{num_cells:,} cells, {num_kept:,} of them one at a time and kept as bundles; {took}")
+
+
+def _results(cells: dict[ExperimentName, list[Cell]], directory: Path) -> dict[ExperimentName, list[CellResult]]:
+    """The results there are, of experiments that were not asked for as well; the sweep's table is made of them all."""
+    by_name: dict[str, CellResult] = {}
+    for name in dict.fromkeys(cell.name for each in cells.values() for cell in each):
+        if (result := read_result(directory / SWEEP, name)) is not None:
+            by_name[name] = result
+    if by_name:
+        write_table(directory / SWEEP, by_name.values())
+    return {
+        experiment: [by_name[cell.name] for cell in each if cell.name in by_name] for experiment, each in cells.items()
+    }
+
+
+def _made(
+    names: Sequence[str],
+    findings: Findings,
+    preset: str,
+    reporter: SweepReporter,
+    interrupted: Callable[[], bool],
+) -> Reproduction:
+    tables: list[Path] = []
+    figures: list[Path] = []
+    missing: dict[str, None] = {}
+    exhibits: dict[str, list[str]] = {}
+    reporter.say("making " + ", ".join(names))
+    for name in names:
+        if interrupted():
+            raise InterruptedRunError(f"all cells have a result; {name} is not made yet")
+        made = EXHIBITS[name].make(findings)
+        files = [file for table in made.tables for file in table.save(findings.directory / TABLES)]
+        tables += files
+        for file_name, figure in made.figures.items():
+            drawn = save(figure, findings.directory / FIGURES / file_name)
+            figures += drawn
+            files += drawn
+        exhibits[name] = [str(file.relative_to(findings.directory)) for file in files]
+        missing |= dict.fromkeys(made.missing)
+    content = {
+        "preset": preset,
+        "about": findings.preset.about,
+        "paper_model": findings.preset.paper_model,
+        "exhibits": exhibits,
+        "missing": list(missing),
+    }
+    write_json(findings.directory / MARKER, KIND, SCHEMA_VERSION, content)
+    return Reproduction(findings, tuple(tables), tuple(figures), tuple(missing))

@@ -1,0 +1,133 @@
+"""Table 3: the linear rule, known pairs and unseen ones. Table 4: the eight scenarios, text by text."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from byheart.paper.differences import from_published, sentences
+from byheart.paper.dynamics import records
+from byheart.paper.findings import Finding, Findings
+from byheart.paper.method_tables import by_seed
+from byheart.paper.published import (
+    TABLE3_GENERALISATION,
+    TABLE3_MEMORY,
+    TABLE4_SCENARIOS,
+    Form,
+    Published,
+)
+from byheart.paper.seeds import over_seeds
+from byheart.paper.table import Column, Table, Value
+from byheart.tasks.scenarios import SCENARIOS
+
+COLUMNS3 = (
+    Column("quantity", "exact match, %"),
+    Column("method", "method"),
+    Column("lora_rank", "rank"),
+    Column("num_pairs", "pairs"),
+    Column("ours_percent", "ours", 1),
+    Column("low_percent", "from", 1),
+    Column("high_percent", "to", 1),
+    Column("num_seeds", "seeds"),
+    Column("published_percent", "published", 1),
+    Column("published_source", "source"),
+    Column("differs_in", "differs in"),
+)
+COLUMNS4 = (
+    Column("scenario", "domain in the paper"),
+    Column("method", "method"),
+    Column("lora_rank", "rank"),
+    Column("num_answer_tokens", "answer tokens"),
+    Column("recalled_share", "recalled", 2),
+    Column("min_probability", "least p", 3),
+    Column("num_stubborn", "stubborn tokens"),
+    Column("first_failure_position", "first failure"),
+    Column("num_seeds", "seeds"),
+)
+
+
+def table3(findings: Findings) -> Table:
+    """A row for each method and rank: of pairs that were learnt, then of pairs that were not."""
+    cells = findings.done("linear-rule")
+    exact = {cell.name: 100 * findings.unseen(cell).exact_match for cell in cells}
+    num_unseen = sorted({cell.result.task["num_unseen"] for cell in cells})
+    parts: tuple[tuple[str, Mapping[Form, Mapping[int, Published]], Callable[[Finding], float]], ...] = (
+        ("memory", TABLE3_MEMORY, lambda cell: 100 * cell.measured.exact_match),
+        ("generalisation", TABLE3_GENERALISATION, lambda cell: exact[cell.name]),
+    )
+    rows: list[tuple[Value, ...]] = []
+    differing: dict[str, dict[str, str]] = {}
+    doubts: dict[str, None] = {}
+    for quantity, published, percent in parts:
+        for form in ("SFT", "MemFT-OT", "MemFT-SW"):
+            mine = [cell for cell in cells if cell.form == form]
+            apart = from_published(mine, "qwen3-8b", "linear-rule")
+            apart.pop("data", None)  # nobody knows the authors' pairs; ours are told below
+            if mine:
+                differing[form] = apart
+            for rank in sorted({cell.lora_rank for cell in mine}):
+                chosen = [cell for cell in mine if cell.lora_rank == rank]
+                mean = over_seeds(by_seed(chosen, percent), 0, 100)
+                beside = published.get(form, {}).get(rank)
+                task = chosen[0].result.task
+                rows.append(
+                    (
+                        quantity,
+                        form,
+                        rank,
+                        task["num_pairs"] if quantity == "memory" else task["num_unseen"],
+                        mean.value,
+                        mean.low,
+                        mean.high,
+                        mean.num_seeds,
+                        None if beside is None else beside.value,
+                        None if beside is None else beside.mark,
+                        ", ".join(apart),
+                    )
+                )
+        doubts |= {f"published: {each.doubt}": None for row in published.values() for each in row.values()}
+    told = ", ".join(f"{number:,}" for number in num_unseen)
+    notes = (
+        *sentences(differing),
+        "published: Qwen3-8B, 500 training pairs",
+        *doubts,
+        f"ours: prompts such as f(12, 7) =, x and y from 0 to 99, {told} unseen pairs",
+        "from, to: 95 % interval over seeds (Student's t); a dash where there is one seed",
+    )
+    return Table("table3", "Table 3: f(x, y) = 3x + 5y + 7", COLUMNS3, tuple(rows), notes)
+
+
+def table4(findings: Findings) -> Table:
+    """A row for each text, method and rank."""
+    cells = findings.done("scenarios")
+    rows: list[tuple[Value, ...]] = []
+    for place, scenario in enumerate(SCENARIOS):
+        for form in ("SFT", "MemFT-OT", "MemFT-SW"):
+            for rank in sorted({cell.lora_rank for cell in cells}):
+                chosen = [cell for cell in cells if cell.form == form and cell.lora_rank == rank]
+                if chosen:
+                    rows.append(_scenario(findings, scenario.id, place, form, rank, chosen))
+    notes = (
+        "the paper's own texts and numbers for these domains are not known: the domains are its, the texts byheart's",
+        "recalled: share of seeds after which the free run gives the text back to the letter",
+        "least p, stubborn tokens (p at or below 0.5) and first failure: the worst of the seeds",
+    )
+    return Table("table4", "Table 4: texts in which a near miss is worth nothing", COLUMNS4, tuple(rows), notes)
+
+
+def _scenario(
+    findings: Findings, record_id: str, place: int, form: Form, rank: int, cells: Sequence[Finding]
+) -> tuple[Value, ...]:
+    found = [records(findings.tokens(cell))[place] for cell in cells]
+    failures = [each.first_failure for each in found if each.first_failure is not None]
+    return (
+        TABLE4_SCENARIOS[record_id],
+        form,
+        rank,
+        len(found[0].p_T),
+        statistics.fmean(each.first_failure is None for each in found),
+        min(float(each.p_T.min()) for each in found),
+        max(int((~each.is_above_T).sum()) for each in found),
+        min(failures, default=None),
+        len({cell.seed for cell in cells}),
+    )

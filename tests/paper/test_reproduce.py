@@ -1,0 +1,154 @@
+import json
+from collections import deque
+
+import pytest
+
+from byheart.artifacts import read_json
+from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
+from byheart.export.bundle import Bundle
+from byheart.paper import reproduce as module
+from byheart.paper.exhibits import EXHIBITS
+from byheart.paper.reproduce import reproduce
+from byheart.sweep.progress import Silent
+from byheart.sweep.results import read_results
+from byheart.sweep.run import run_job
+
+
+class Here:
+    """Runs jobs as a worker would, in this process."""
+
+    max_attempts = 1
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._waiting: deque = deque()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, at):
+        pass
+
+    def num_slots(self):
+        return 1
+
+    def submit(self, job):
+        self.begun.append(job.name)
+        self._waiting.append(job)
+
+    def next(self, timeout_seconds):
+        return run_job(self._waiting.popleft())
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence):
+        self.sentences.append(sentence)
+
+
+@pytest.fixture
+def engine(monkeypatch) -> Here:
+    """In the place of local workers."""
+    here = Here()
+    monkeypatch.setattr(module, "build", lambda *_: here)
+    return here
+
+
+def test_all_of_it_from_one_call_and_nothing_is_run_twice(write_preset, tmp_path, engine):
+    preset, out = str(write_preset()), tmp_path / "out"
+    made = reproduce(["all"], preset, out)
+    assert made.findings.num_failed() == 0
+    assert {path.stem for path in made.tables} == {
+        "table1",
+        "table2",
+        "table3",
+        "table4",
+        "table5",
+        "table6",
+        "figure3",
+    }
+    drawn = {path.stem for path in made.figures}
+    assert {"figure3", "figure4", "figure5", "figure6", "figure7", "figure8", "figure9", "figure10"} <= drawn
+    assert all(path.stat().st_size for path in (*made.tables, *made.figures))
+    [missing] = made.missing
+    assert "at least 6 are needed (left out: 0 saturated, 4 not converged" in missing
+    marker = read_json(out / "reproduction.json", "reproduction", 1)
+    assert list(marker["exhibits"]) == list(EXHIBITS)
+    names = read_results(out / "sweep").column("cell").to_pylist()
+    assert len(names) == len(set(names)) == 14
+    assert len(engine.begun) == 8  # the law's and the long texts' share two; six are kept
+
+    again = Listener()
+    reproduce(["all"], preset, out, reporter=again)
+    assert len(engine.begun) == 8
+    assert "6 of 6 cells have a result already" in again.sentences
+    assert "8 of 8 cells have a result already" in again.sentences
+
+
+def test_kept_cells_leave_a_bundle_and_what_they_say_of_unseen_pairs(write_preset, tmp_path, engine):
+    made = reproduce(["table3"], str(write_preset("linear-rule")), tmp_path / "out")
+    assert engine.begun == []
+    first, _ = made.findings.done("linear-rule")
+    bundle = Bundle.read(tmp_path / "out" / "bundles" / first.name)
+    assert bundle.certificate.exact_match == first.measured.exact_match
+    unseen = made.findings.unseen(first)
+    assert unseen.num_records == 4
+    assert [event.epoch for event in made.findings.epochs(first)] == [1, 2]
+    assert unseen.subject.memory_fingerprint != bundle.certificate.subject.memory_fingerprint
+
+
+def test_a_kept_cell_whose_keepsakes_are_gone_is_run_again(write_preset, tmp_path, engine):
+    preset, out = str(write_preset("linear-rule")), tmp_path / "out"
+    reproduce(["table3"], preset, out)
+    lost, *others = sorted((out / "unseen").iterdir())
+    lost.unlink()
+    told = Listener()
+    reproduce(["table3"], preset, out, reporter=told)
+    assert "1 cells have a result but were not kept; they are run again" in told.sentences
+    assert lost.is_file()
+    assert others
+
+
+def test_a_stop_leaves_what_the_next_call_goes_on_with(write_preset, tmp_path, engine):
+    preset, out = str(write_preset("linear-rule")), tmp_path / "out"
+    polls = iter(range(1000))
+    with pytest.raises(InterruptedRunError):
+        reproduce(["table3"], preset, out, interrupted=lambda: next(polls) > 3)
+    assert not (out / "reproduction.json").exists()
+    assert reproduce(["table3"], preset, out).missing == ()
+
+
+def test_a_cell_that_fails_is_told_and_the_rest_is_made(write_preset, tmp_path, engine):
+    broken = {"task": {"name": "scenarios"}, "axes": {"placement": ["all/down_proj", "9/down_proj"]}}
+    made = reproduce(["table4"], str(write_preset(experiments={"scenarios": [broken]})), tmp_path / "out")
+    assert made.findings.num_failed() == 1
+    [failed] = [result for result in made.findings.results["scenarios"] if result.measured is None]
+    assert (failed.error or "").startswith("PlacementError: layers '9'")
+    assert len(made.tables) == 2
+
+
+def test_settings_tables_run_nothing(write_preset, tmp_path, engine):
+    made = reproduce(["table5"], str(write_preset()), tmp_path / "out")
+    assert [path.name for path in made.tables] == ["table5.md", "table5.csv"]
+    assert not (tmp_path / "out" / "sweep").exists()
+
+
+def test_what_is_refused_before_anything_runs(write_preset, tmp_path, engine):
+    with pytest.raises(SettingsError, match=r"unknown table or figure 'table7' \(did you mean 'table"):
+        reproduce(["table7"], str(write_preset()), tmp_path / "out")
+    flawed = {"task": {"name": "phonebook"}, "axes": {"lora_rank": [0]}}
+    with pytest.raises(SettingsError, match="lora_rank"):
+        reproduce(["table5"], str(write_preset(experiments={"law": [flawed]})), tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError):
+        reproduce(["table5"], str(write_preset()), tmp_path / "file")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_marker_is_json_that_says_what_is_missing(write_preset, tmp_path, engine):
+    made = reproduce(["table2"], str(write_preset("scenarios")), tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+    assert told["missing"] == list(made.missing)
+    assert "no cell of the preset's long-context or phonebook or phonebook-equal is done" in told["missing"][0]
