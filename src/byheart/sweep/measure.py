@@ -1,0 +1,162 @@
+"""A bundle and its epochs → what a cell measured, and the tokens behind it.
+
+All comes from the certificate but for two things: the loss before learning, which is the manifest's, and how the free
+run goes on behind its first failure, which no certificate holds. That is run once more here, from the failure on: up to
+there the run is the answer. The failed position itself counts as wrong, whatever rounding makes of it in another batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from byheart.certification.certificate import Certificate
+from byheart.certification.recite import free_run
+from byheart.export.bundle import Bundle
+from byheart.learning.events import EpochEvent
+from byheart.memory.encode import EncodedMemory, encode
+from byheart.method.config import CERTIFIED_PROBABILITY
+from byheart.model.adapter import attached
+from byheart.sweep.cell import Measured
+from byheart.sweep.convergence import has_converged
+
+NONE = -1
+"""Stands in the tokens' file for a position that there is not."""
+_STATUS = Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a run took.
+
+    Attributes:
+        seconds: in all.
+        peak_memory_bytes: as `peak_memory` tells it.
+    """
+
+    seconds: float
+    peak_memory_bytes: int | None
+
+
+def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tuple[Measured, bytes]:
+    """What a run came to, and its tokens' file.
+
+    Args:
+        bundle: as `byheart.learn` gave it.
+        events: of all its epochs.
+        costs: of the run.
+
+    Returns:
+        The numbers of its row, and a safetensors file: of each answer token, records one after the other, ``nll_nats``
+        (fp32; p is exp of its negative), ``token_rank`` (int32) and ``is_free_right`` (bool); of each record
+        ``num_tokens``, ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none).
+    """
+    certificate, manifest = bundle.certificate, bundle.manifest
+    right = free_rights(bundle)
+    earliest = [min(record.stubborn_positions, default=NONE) for record in certificate.records]
+    failures = [NONE if (at := record.first_failure) is None else at.position for record in certificate.records]
+    num_above = sum(p > CERTIFIED_PROBABILITY for record in certificate.records for p in record.p)
+    tokens = {
+        "nll_nats": np.array([nll for record in certificate.records for nll in record.nll_nats], np.float32),
+        "token_rank": np.array([rank for record in certificate.records for rank in record.token_rank], np.int32),
+        "is_free_right": np.concatenate(right),
+        "num_tokens": np.array([len(record.p) for record in certificate.records], np.int32),
+        "earliest_stubborn": np.array(earliest, np.int32),
+        "first_failure": np.array(failures, np.int32),
+    }
+    numbers = Measured(
+        lora_rank=manifest.summary.lora_rank,
+        num_parameters=manifest.summary.num_parameters,
+        num_records=certificate.num_records,
+        num_answer_tokens=certificate.num_answer_tokens,
+        nll_before_nats=manifest.nll_before_nats,
+        nll_after_nats=certificate.nll_nats,
+        token_accuracy=certificate.token_accuracy,
+        free_token_accuracy=float(tokens["is_free_right"].mean()),
+        exact_match=certificate.exact_match,
+        num_certified=certificate.num("certified"),
+        num_recited=certificate.num("recited"),
+        share_above_threshold=num_above / certificate.num_answer_tokens,
+        min_probability=certificate.min_probability,
+        earliest_stubborn_position=min((at for at in earliest if at != NONE), default=None),
+        first_failure_position=min((at for at in failures if at != NONE), default=None),
+        epochs=manifest.summary.epochs,
+        weights_epoch=manifest.weights_epoch,
+        last_epoch_nll_nats=events[-1].nll_nats,
+        stop_reason=manifest.stop_reason,  # pyright: ignore[reportArgumentType] - pydantic holds it to the three
+        has_converged=has_converged(
+            manifest.stop_reason,  # pyright: ignore[reportArgumentType]
+            events,
+            manifest.nll_before_nats,
+            certificate.num_answer_tokens,
+        ),
+        seconds=costs.seconds,
+        train_seconds=manifest.summary.train_seconds,
+        peak_memory_bytes=costs.peak_memory_bytes,
+        dtype=certificate.numerics.dtype,
+        device=certificate.numerics.device_name,
+        num_threads=certificate.numerics.num_threads,
+        base_weights_sha256=certificate.subject.base_weights_sha256,
+    )
+    return numbers, save(tokens)
+
+
+def free_rights(bundle: Bundle) -> list[np.ndarray]:
+    """Of each record, at which of its answer's places the free run has the answer's token, bool."""
+    base, config = bundle.base, bundle.manifest.run_config
+    encoded = encode(bundle.memory, base.tokenizer, config.encode, base.max_tokens)
+    rights = [np.ones(len(record.answer_ids), dtype=np.bool_) for record in encoded.records]
+    failures = dict(_failures(bundle.certificate))
+    if not failures:
+        return rights
+    with attached(base.model, bundle.adapter):
+        runs = free_run(base, _from(encoded, failures), config.certify.max_batch_tokens)
+    for (index, position), run_ids in zip(failures.items(), runs, strict=True):
+        answer_ids = encoded.records[index].answer_ids[position:]
+        for step, answer_id in enumerate(answer_ids):
+            rights[index][position + step] = step > 0 and run_ids[step : step + 1] == [answer_id]
+    return rights
+
+
+def _failures(certificate: Certificate) -> Iterator[tuple[int, int]]:
+    """Index of each failed record, and where it failed."""
+    for index, record in enumerate(certificate.records):
+        if record.first_failure is not None:
+            yield index, record.first_failure.position
+
+
+def _from(encoded: EncodedMemory, positions: dict[int, int]) -> EncodedMemory:
+    """Some records, each with its answer up to a position made part of its prompt."""
+    moved = (
+        replace(record, prompt_ids=record.prompt_ids + record.answer_ids[:at], answer_ids=record.answer_ids[at:])
+        for record, at in ((encoded.records[index], at) for index, at in positions.items())
+    )
+    return replace(encoded, records=tuple(moved))
+
+
+def begin_peak(device: torch.device) -> None:
+    """Forgets what memory was in use at most so far, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        _RESET.write_text("5")  # Linux: the high-water mark of resident memory begins anew
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most memory in use since `begin_peak`, bytes: the card's, or the process' resident memory; None where the system
+    does not tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None

@@ -1,0 +1,140 @@
+"""The Ray engine on a real cluster of several nodes on this machine."""
+
+import importlib.util
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from byheart.errors import SettingsError
+from byheart.sweep.driver import Sweep
+from byheart.sweep.engines import Job
+from byheart.sweep.grid import Resources
+from byheart.sweep.progress import Silent, Standing
+from byheart.sweep.ray import RayEngine
+from byheart.sweep.results import read_results
+from byheart.sweep.run import run_job
+from sweeps_for_tests import InProcess
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'byheart[ray]'"
+    ),
+    # Ray leaves sockets and files to its end, and warns of what it will do by default some day.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+DIFFER = {"seconds", "train_seconds", "peak_memory_bytes", "attempts"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator:
+    """A head without cores, so that no cell runs on it, and two nodes with one core each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ray.cluster_utils import Cluster
+
+        memory: dict[str, Any] = {"object_store_memory": 80 * 2**20}
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, **memory)
+        yield cluster
+        cluster.shutdown()
+
+
+class KillsANode(Silent):
+    """Kills a node of the cluster as soon as two cells are seen to run."""
+
+    def __init__(self, cluster) -> None:
+        self.cluster, self.sentences, self.has_killed = cluster, [], False
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    def standing(self, standing: Standing) -> None:
+        if not self.has_killed and num_tasks_running() == 2:
+            self.has_killed = True
+            self.cluster.remove_node(self.cluster.list_all_nodes()[-1], allow_graceful=False)
+
+
+def num_tasks_running() -> int:
+    """Processes that Ray has named after our task while it is in it."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes())
+        except OSError:
+            continue
+    return sum(line.startswith(b"ray::on_node") for line in lines)
+
+
+def rows_of(directory) -> list[dict]:
+    return [
+        {name: value for name, value in each.items() if name not in DIFFER}
+        for each in read_results(directory).to_pylist()
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see what runs")
+def test_a_node_killed_in_the_middle_loses_nothing_and_counts_nothing_twice(cluster, tiny_cells, tmp_path):
+    cells = tiny_cells[:4]
+    listener = KillsANode(cluster)
+    engine = RayEngine(Resources(), address=cluster.address)
+    results = Sweep(cells, tmp_path / "ray", listener, lambda: False).run(engine, retry_failed=False)
+    assert listener.has_killed
+    assert [result.error for result in results] == [None] * 4
+    assert sorted(result.attempts for result in results) == [1, 1, 1, 2]
+    assert sum("is begun again" in sentence for sentence in listener.sentences) == 1
+    Sweep(cells, tmp_path / "here", Silent(), lambda: False).run(InProcess(run_job), retry_failed=False)
+    assert rows_of(tmp_path / "ray") == rows_of(tmp_path / "here")
+    assert len(rows_of(tmp_path / "ray")) == 4
+
+
+def test_there_is_room_for_what_the_nodes_have(cluster):
+    with RayEngine(Resources(num_cpus=0.5), address=cluster.address) as engine:
+        num_nodes = len(cluster.list_all_nodes()) - 1
+        assert engine.num_slots() == 2 * num_nodes
+        assert engine.next(0.01) is None
+
+
+def test_what_no_node_has_is_refused_unless_nodes_are_to_come(cluster):
+    with pytest.raises(
+        SettingsError, match="no node of the Ray cluster has what a cell takes, num_cpus 1 and num_gpus 1"
+    ):
+        RayEngine(Resources(num_gpus=1), address=cluster.address).__enter__()
+    with RayEngine(Resources(num_gpus=1), num_workers=3, address=cluster.address) as engine:
+        assert engine.num_slots() == 3
+
+
+def test_leaving_cancels_what_runs_and_reports_nothing_home(cluster, tiny_cells, monkeypatch):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    cell = tiny_cells[0]
+    with RayEngine(Resources(), address=cluster.address) as engine:
+        import ray
+
+        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+        engine.submit(Job(cell.name, cell.run.model_dump(mode="json"), cell.plain_records()))
+    assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "--address 127.0.0.1:1: nobody answers there"),
+        ("ray://127.0.0.1:1", "nobody answers there"),
+        ("somewhere", "--address somewhere: give HOST:PORT"),
+    ],
+)
+def test_an_address_where_nobody_is(address, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        RayEngine(Resources(), address=address).__enter__()
+
+
+def test_without_ray_the_mend_is_told(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'byheart\[ray\]'"):
+        RayEngine(Resources())

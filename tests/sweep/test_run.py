@@ -1,0 +1,50 @@
+from safetensors.numpy import load
+
+from byheart.sweep.engines import Job
+from byheart.sweep.run import run_job
+
+
+def job(cell, **run) -> Job:
+    return Job(cell.name, {**cell.run.model_dump(mode="json"), **run}, cell.plain_records())
+
+
+def test_a_job_is_a_run_measured(tiny_cells):
+    outcome = run_job(job(tiny_cells[0]))
+    assert outcome.error is None
+    assert outcome.numbers is not None
+    assert (outcome.name, outcome.numbers["lora_rank"], outcome.numbers["epochs"]) == (tiny_cells[0].name, 1, 3)
+    assert outcome.numbers["num_answer_tokens"] == tiny_cells[0].num_answer_tokens
+    assert len(load(outcome.tokens)["nll_nats"]) == tiny_cells[0].num_answer_tokens
+
+
+def test_the_same_job_twice_comes_to_the_same(tiny_cells):
+    first, second = (run_job(job(tiny_cells[1])) for _ in range(2))
+    assert first.tokens == second.tokens
+
+
+def test_a_mistake_in_the_settings_is_an_outcome(tiny_cells):
+    outcome = run_job(job(tiny_cells[0], placement={"layers": "99", "modules": "mlp", "lora_rank": 2}))
+    assert outcome.numbers is None
+    assert (outcome.error or "").startswith("PlacementError: layers '99'")
+    assert outcome.traceback is None
+    assert not outcome.is_lost
+
+
+def test_a_mistake_of_ours_says_where(tiny_cells, monkeypatch):
+    monkeypatch.setattr("byheart.sweep.run.learn", lambda *_, **__: 1 / 0)
+    outcome = run_job(job(tiny_cells[0]))
+    assert outcome.error == "ZeroDivisionError: division by zero"
+    assert "test_run.py" in (outcome.traceback or "")
+
+
+def test_the_base_model_is_loaded_once_for_jobs_that_share_it(tiny_cells, monkeypatch):
+    from byheart.sweep import run
+
+    run._loaded.cache_clear()
+    loads = []
+    real = run.load
+    monkeypatch.setattr(run, "load", lambda config: loads.append(config.dtype) or real(config))
+    model = tiny_cells[0].run.model.model_dump(mode="json")
+    for dtype in ("float32", "float32", "bfloat16", "float32"):
+        assert run_job(job(tiny_cells[0], model={**model, "dtype": dtype})).error is None
+    assert loads == ["float32", "bfloat16", "float32"]
