@@ -20,6 +20,7 @@ from byheart.memory.record import Message, Record
 from byheart.memory.records import Memory
 from byheart.model.base import Base
 from byheart.pipeline import learn
+from byheart.planning import choice
 from byheart.progress import Silent
 from conftest import PAIRS
 from models_for_tests import placed, small, talking
@@ -410,7 +411,7 @@ def test_an_adapter_whose_rank_was_asked_for_or_that_may_not_never_grows(tiny_me
 
 
 def test_a_run_that_is_too_small_at_first_is_certified_once_it_has_grown(tiny_memory, tiny_base, monkeypatch):
-    monkeypatch.setattr(job, "rank_for", lambda *_: (1, "one, to begin with"))
+    monkeypatch.setattr(choice, "rank_for", lambda *_: (1, "one, to begin with"))
     learn_section = {"epochs": 25, "learning_rate": 0.02}
     failed = taught(tiny_memory, tiny_base, lora_rank=1, learn=learn_section)
     bundle = taught(tiny_memory, tiny_base, lora_rank="auto", learn=learn_section)

@@ -21,7 +21,7 @@ from byheart.certification.check import all_above
 from byheart.certification.check import certify as check
 from byheart.config import RunConfig
 from byheart.export.bundle import Bundle, Claim, claim, clear
-from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Summary
+from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Planned, Summary
 from byheart.fingerprint import fingerprint
 from byheart.learning.activations import ActivationCache, compute_activations
 from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
@@ -43,8 +43,9 @@ from byheart.model.adapter import Adapter, attached
 from byheart.model.base import Base, load
 from byheart.model.placement import Placement, resolve
 from byheart.model.split import SplitModel, split
+from byheart.planning.choice import first_rank
+from byheart.planning.need import need_of
 from byheart.progress import Reporter
-from byheart.sizing import rank_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Sized:
     placement: Placement
     rank_reason: str
     nll_before_N: Tensor
+    plan: Planned | None = None
 
 
 class Job:
@@ -148,15 +150,19 @@ class Job:
                 yield cache
 
     def sized(self, split_model: SplitModel, activations: ActivationCache, outline: Placement) -> _Sized:
-        """The rank that was asked for, or the one the memory needs."""
+        """The rank that was asked for, the one that is planned, or by the rule by bits the one the memory needs."""
         nll_before_N = record_losses(split_model, activations).sum_N
-        bits = self.bits(nll_before_N, range(len(self.memory)))
-        if self.config.placement.lora_rank == "auto":
-            rank, reason = rank_for(bits, outline.num_parameters)
-            self.reporter.say(reason)
-        else:
-            rank, reason = outline.lora_rank, "as asked"
-        return _Sized(resolve(self.config.placement, self.base.model, rank), reason, nll_before_N)
+        if self.config.placement.lora_rank != "auto":
+            return _Sized(outline, "as asked", nll_before_N)
+        need, bits = need_of(self.encoded, nll_before_N), self.bits(nll_before_N, range(len(self.memory)))
+        begun = self.checkpoint if self.is_resumed else None
+        choice = first_rank(need, bits, self.base.identity, outline, self.config, begun)
+        self.reporter.say(choice.reason)
+        placement = resolve(self.config.placement, self.base.model, choice.lora_rank)
+        if (plan := choice.plan) is None:
+            return _Sized(placement, choice.reason, nll_before_N)
+        planned = Planned.of(plan.chosen.model_dump(), extrapolates=plan.extrapolates)
+        return _Sized(placement, choice.reason, nll_before_N, planned)
 
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
         config = self.config
@@ -278,6 +284,7 @@ class Job:
             stop_reason=result.stop_reason,
             weights_epoch=result.weights_epoch,
             rank_reason=sized.rank_reason,
+            plan=sized.plan,
             growths=result.growths,
             nll_before_nats=float(sized.nll_before_N.sum()) / certificate.num_answer_tokens,
             bits=bits,

@@ -1,4 +1,4 @@
-"""The rank that a memory needs: a rule by bits, until the law has been fitted.
+"""The rank that a memory needs: a rule by bits, for models and placements without a calibration.
 
 Measured with the default placement on the embedded model: at this density every record is certified well within the
 default budget. Denser adapters hold the same, given time; see docs/design.md.

@@ -31,7 +31,10 @@ FLAGS = {
     "show": ["--all", "--failed", "--help"],
     "report": ["--help", "--json", "--no-text", "--out"],
     "export": ["--base-gguf", "--check", "--help", "--json", "--model", "--out", "--to"],
+    "serve": ["--api-key-file", "--base-gguf", "--help", "--host", "--json", "--model", "--port"],
     "reproduce": ["--help", "--json", "--model", "--out", "--preset", "--retry-failed", "--workers"],
+    "plan": ["--goal", "--help", "--json", "--layers", "--model", "--modules"],
+    "calibrate": ["--help", "--json", "--layers", "--method", "--modules", "--out"],
     "fit": ["--axis", "--by", "--help", "--json", "--out"],
     "sweep": ["--address", "--engine", "--help", "--json", "--out", "--retry-failed", "--workers"],
     "task": [
@@ -47,6 +50,16 @@ FLAGS = {
         "--tokens",
     ],
 }
+EXAMPLES = (
+    "runs/contacts",
+    "contacts.jsonl",
+    "phonebook",
+    "examples/law_probe.yaml",
+    "sweeps/probe",
+    "all --preset tiny",
+    "smollm2-135m",
+)
+"""How a verb's example in its help goes on."""
 HEAVY = ["torch", "transformers", "numpy", "peft", "safetensors", "rich"]
 _SPY = f"""
 import sys
@@ -98,7 +111,7 @@ def test_the_spy_sees_what_is_loaded():
 @pytest.mark.parametrize("verb", FLAGS)
 def test_help_teaches_an_example_and_the_exit_codes(verb, invoke):
     told = invoke(verb, "--help").stdout
-    assert any(f"    byheart {verb} {what}" in told for what in ("runs/contacts", "contacts.jsonl", "phonebook", "examples/law_probe.yaml", "sweeps/probe", "all --preset tiny"))
+    assert any(f"    byheart {verb} {what}" in told for what in EXAMPLES)
     assert "Exit codes:\n    0 " in told
     assert "    2 " in told
 

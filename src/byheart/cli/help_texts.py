@@ -210,3 +210,61 @@ Exit codes:
   2    bad input; nothing was run
   130  interrupted; the same command goes on
 """
+
+PLAN = """Say which rank a file of records needs, before any of it is learnt.
+
+Measures how far the base model is from the answers, and answers from cells that 'byheart calibrate' ran for this model
+and placement: of each rank how likely every record ends certified, the loss that is left, size and time. The smallest
+rank that does with probability 0.9 is in bold. Beyond what was calibrated it says so, and how far.
+
+'byheart learn' with --lora-rank auto takes the same plan, from rank 8 up: smaller ones are padded when served.
+
+\b
+  byheart plan contacts.jsonl
+  byheart plan contacts.jsonl --goal 0.95 --json
+
+\b
+Exit codes:
+  0    a rank reaches the goal
+  3    none does; the largest is told
+  2    bad input, or no calibration for this model and placement
+  130  interrupted
+"""
+
+CALIBRATE = """Run the cells that plans for a model and a placement need.
+
+Random text, prose and a phone book in three sizes by four ranks, learnt with the default settings: some are held with
+ease, some cannot be held. The cheapest cell is run first, and tells how long the rest may take. Ctrl-C ends after the
+cell under way, a second one at once; the same command goes on.
+
+\b
+  byheart calibrate smollm2-135m
+  byheart calibrate smollm2-135m --layers 20 --modules down_proj
+
+\b
+Exit codes:
+  0    the calibration is stored
+  3    some cells failed; it is made of the others
+  2    bad input, or cells that tell nothing of when recall comes
+  130  interrupted; the same command goes on
+"""
+
+SERVE = """Answer OpenAI's clients with a bundle, by llama.cpp.
+
+Prompts that it holds are answered from memory, all others as the base model answers them; greedily, unless a client
+sets a temperature. Before it answers, every record's prompt is proved to have the certified token ids in llama.cpp.
+This machine alone can ask; elsewhere an API key is needed. What it converts is kept in the user's cache.
+
+\b
+  byheart serve runs/contacts
+  byheart serve runs/contacts --host 0.0.0.0 --api-key-file key.txt
+
+\b
+  POST /v1/chat/completions, /v1/completions   GET /v1/models, /health
+
+\b
+Exit codes:
+  0    stopped by Ctrl-C or SIGTERM
+  2    bad input, the port is in use, or a prompt has other token ids there; it did not answer
+  130  interrupted before it answered
+"""

@@ -47,9 +47,12 @@ VERBS = (
     (bundles.show, help_texts.SHOW),
     (bundles.report, help_texts.REPORT),
     (bundles.export, help_texts.EXPORT),
+    (bundles.serve, help_texts.SERVE),
     (learning.task, help_texts.TASK),
     (studies.sweep, help_texts.SWEEP),
     (studies.fit, help_texts.FIT),
+    (studies.plan, help_texts.PLAN),
+    (studies.calibrate, help_texts.CALIBRATE),
     (studies.reproduce, help_texts.REPRODUCE),
 )
 """In the order in which help names them."""

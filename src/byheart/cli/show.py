@@ -8,12 +8,14 @@ from typing import Any
 from rich.text import Text
 
 from byheart.certification.certificate import Certificate, RecordCertificate
+from byheart.cli.engines import engine_rows
 from byheart.cli.exits import code_of
 from byheart.cli.passage import column_width, legend, palette, print_record, prompt_of
 from byheart.cli.screens import Screen
 from byheart.cli.summary import command, margin, numerics, print_verdict, verdict_counts
 from byheart.cli.wording import clock, counted
 from byheart.errors import ArtifactError
+from byheart.export.engine_certificate import EngineCertificate
 from byheart.export.manifest import CERTIFICATE_FILE, RECORDS_FILE, Manifest
 from byheart.memory.records import Memory
 
@@ -40,7 +42,7 @@ def show(directory: Path, *, show_all: bool, only_failed: bool) -> int:
         raise ArtifactError(f"{directory / CERTIFICATE_FILE} is not of the records in {directory / RECORDS_FILE}")
     has_end = manifest.run_config.encode.learn_end
     screen = Screen()
-    _print_head(screen, manifest, certificate)
+    _print_head(screen, manifest, certificate, EngineCertificate.of_bundle(directory))
     chosen = _chosen(certificate, only_failed)
     shown = chosen if show_all or only_failed else chosen[:_RECORDS_SHOWN]
     column = column_width(prompt_of(learnt[record.id], in_full=show_all) for record in shown)
@@ -55,7 +57,9 @@ def show(directory: Path, *, show_all: bool, only_failed: bool) -> int:
     return code_of(certificate)
 
 
-def _print_head(screen: Screen, manifest: Manifest, certificate: Certificate) -> None:
+def _print_head(
+    screen: Screen, manifest: Manifest, certificate: Certificate, engines: list[EngineCertificate]
+) -> None:
     print_verdict(screen, certificate)
     subject, summary = certificate.subject, manifest.summary
     source = subject.base_weights_sha256 or subject.base_revision
@@ -67,6 +71,7 @@ def _print_head(screen: Screen, manifest: Manifest, certificate: Certificate) ->
             ("size", f"{summary.num_parameters:,} parameters, {summary.bits_per_parameter:.2g} bits each"),
             *numerics(certificate),
             ("margin", margin(certificate)),
+            *engine_rows(certificate, engines),
             (
                 "learning",
                 f"{manifest.run_config.method.name}, {counted(summary.epochs, 'epoch')} in "

@@ -64,6 +64,27 @@ class _Base(_Plain):
     attention: str
 
 
+class Planned(_Plain):
+    """The plan by which an adapter's first rank was chosen; see `byheart.law.plan.Plan`."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    lora_rank: PositiveInt
+    """The adapter began with."""
+    probability: FiniteFloat
+    """That every record would be certified at this rank."""
+    predicted_nll_nats: FiniteFloat | None
+    """Mean loss after learning; null where the calibration carries no law."""
+    extrapolates: bool
+    """Whether the memory, or the rank, was outside what was calibrated."""
+
+    @classmethod
+    def of(cls, chosen: dict[str, Any], *, extrapolates: bool) -> Self:
+        """Of a `byheart.law.plan.PlannedRank`, plain."""
+        names = cls.model_fields.keys() & chosen.keys()
+        return cls(extrapolates=extrapolates, **{name: chosen[name] for name in names})
+
+
 class Summary(_Plain):
     """A run in numbers: what ``byheart learn --json`` prints, but for ``bundle``."""
 
@@ -126,6 +147,8 @@ class Manifest(BaseModel):
     """The epoch that the weights are of; before the last where an earlier one was better."""
     rank_reason: str
     """Why the adapter has its rank, or began with it."""
+    plan: Planned | None = None
+    """What the rank was planned by; null where it was asked for, or chosen by the rule by bits."""
     growths: tuple[Growth, ...]
     """At which epochs it grew, from which rank to which."""
     nll_before_nats: float

@@ -44,7 +44,7 @@ class PlacementConfig(Settings):
     modules: str = "all-linear"
     """Union of module names, mlp, attention, all-linear; or mlp-bypass (the paper's bypass; cannot be exported)."""
     lora_rank: PositiveInt | Literal["auto"] = "auto"
-    """auto: from the bits there are to learn."""
+    """auto: planned where there is a calibration for the model and placement, else from the bits there are to learn."""
     lora_alpha: float | None = Field(default=None, gt=0)
     """The adapter's output is scaled by lora_alpha / lora_rank; None: equal to lora_rank, scale 1."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -117,3 +117,49 @@ def report(
     from byheart.cli.report import report as work
 
     exits.run(lambda: work(directory, out=out, with_text=not no_text, as_json=as_json))
+
+
+def serve(
+    directory: BundleArgument,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="Where it listens; other machines can ask elsewhere than at the default, with an API key. "
+            "(default: 127.0.0.1)",
+            show_default=False,
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="0: any free one. (default: 8080)", show_default=False)] = 8080,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keys that it asks for, one a line. (default: the key in BYHEART_API_KEY, where it is set)",
+            show_default=False,
+        ),
+    ] = None,
+    base_gguf: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|TYPE",
+            help="The base for llama.cpp: a file; or f32, f16, bf16, q8_0, to make one. (default: the base's own)",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelElsewhere = None,
+    as_json: JsonOption = False,
+) -> None:
+    from byheart.cli.serve import serve as work
+
+    exits.run(
+        lambda: work(
+            directory,
+            host=host,
+            port=port,
+            api_key_file=api_key_file,
+            base_gguf=base_gguf,
+            model=model,
+            as_json=as_json,
+        )
+    )

@@ -137,3 +137,79 @@ def reproduce(
             as_json=as_json,
         )
     )
+
+
+def plan(
+    records: Annotated[
+        Path,
+        typer.Argument(metavar="RECORDS", help="As 'byheart learn' takes them.", show_default=False),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Base model: short name, directory or hub id. (default: smollm2-135m)",
+            show_default=False,
+        ),
+    ] = None,
+    goal: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the records to be certified, with probability 0.9. (default: 1.0, every one)",
+            show_default=False,
+        ),
+    ] = 1.0,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Adapted layers, as for learn. (default: top:3)", show_default=False),
+    ] = None,
+    modules: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Adapted modules, as for learn. (default: all-linear)", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    from byheart.cli.plan import plan as work
+
+    exits.run(lambda: work(records, model=model, goal=goal, layers=layers, modules=modules, as_json=as_json))
+
+
+def calibrate(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Base model: short name, directory or hub id. (default: smollm2-135m)",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="One of sft, memft-ot, memft-sw, memft-sw-curriculum. (default: memft-ot)",
+            show_default=False,
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Adapted layers, as for learn. (default: top:3)", show_default=False),
+    ] = None,
+    modules: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Adapted modules, as for learn. (default: all-linear)", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where calibration and cells go. (default: the user's data directory, where plans look)",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    from byheart.cli.calibrate import calibrate as work
+
+    exits.run(lambda: work(model, method=method, layers=layers, modules=modules, out=out, as_json=as_json))

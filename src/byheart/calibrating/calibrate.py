@@ -1,0 +1,173 @@
+"""``byheart calibrate``: the sweep that a plan needs, and the calibration that is made of it.
+
+Its cells have the settings with which `byheart.learn` is called, so that what they come to is what learning comes to.
+The cheapest is run first, and what it took tells how long the rest may. Every cell's result is kept as it comes, and
+the same call goes on with those that are left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from byheart.artifacts import locked
+from byheart.calibrating.grid import LONGEST_TOKENS, SAMPLES, grid_of, kind_of, size_field
+from byheart.config import RunConfig
+from byheart.errors import LawError
+from byheart.law.forecast import fit_forecast
+from byheart.law.recall import fit_recall
+from byheart.model.base import DTYPES, Base, load
+from byheart.model.placement import Placement, resolve
+from byheart.planning.calibration import Calibration, CalibrationCell, Subject, settings_of, user_directory
+from byheart.planning.need import measured_need
+from byheart.planning.timing import Timing
+from byheart.progress import Silent
+from byheart.sweep.cell import Cell, CellResult
+from byheart.sweep.driver import Sweep
+from byheart.sweep.engines import Engine
+from byheart.sweep.grid import expand, read_grid
+from byheart.sweep.local import LocalEngine
+from byheart.sweep.prepare import prepare
+from byheart.sweep.progress import SweepReporter
+from byheart.sweep.results import need_pyarrow
+from byheart.tasks.registry import build, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A calibration that is to be made.
+
+    Attributes:
+        subject: of what.
+        cells: to be run, the cheapest first.
+        parameters_per_rank: of the placement.
+        bytes_per_parameter: as adapters are saved.
+    """
+
+    subject: Subject
+    cells: tuple[Cell, ...]
+    parameters_per_rank: int
+    bytes_per_parameter: int
+
+
+def calibrate(
+    config: RunConfig,
+    *,
+    out: Path | None = None,
+    engine: Engine | None = None,
+    reporter: SweepReporter,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> tuple[Calibration, Path]:
+    """Runs what is left of a calibration's cells, fits them, and stores it.
+
+    Args:
+        config: of a run as it is to be planned: model, placement, method; its rank is not asked.
+        out: the directory for the calibration and, beside it, its cells; None: the user's own, where plans look.
+        engine: where cells run; None: one process on this machine.
+        reporter: told how far it is.
+        interrupted: asked a few times a second; True ends after the cell under way.
+
+    Returns:
+        The calibration, and the file it is in.
+
+    Raises:
+        SettingsError, ModelError: before any cell runs.
+        LawError: the cells tell nothing of when recall comes.
+        InterruptedRunError: ``interrupted`` said so, and cells are left.
+    """
+    need_pyarrow()
+    directory = out or user_directory()
+    reporter.say(f"loading {config.model.name}")
+    study = prepared(config, load(config.model, reporter.say), reporter)
+    place = directory / f"{study.subject.key}.cells"
+    with locked(place):
+        results = run(study.cells, place, engine or LocalEngine(1), reporter, interrupted)
+    calibration = made(study, results, config)
+    path = directory / study.subject.file_name
+    calibration.save(path)
+    return calibration, path
+
+
+def prepared(config: RunConfig, base: Base, reporter: SweepReporter) -> Study:
+    """The cells of a calibration, sized for this base model and placement."""
+    outline = resolve(config.placement, base.model, 1)
+    plain = config.model_dump(mode="json", exclude={"format"})
+    bits = {kind: _bits_per_unit(kind, base, config, outline) for kind in SAMPLES}
+    told = ", ".join(
+        f"{value:.1f} a {'pair' if kind == 'phonebook' else 'token'} of {kind}" for kind, value in bits.items()
+    )
+    reporter.say(f"bits that the base model lacks: {told}")
+    longest = min(LONGEST_TOKENS, (base.max_tokens or 2 * LONGEST_TOKENS) // 2)  # the rest is room for the prompt
+    drafts = expand(read_grid(grid_of(plain, bits, outline.num_parameters, longest)), "calibration")
+    cells = prepare(drafts, reporter.say, lambda *_: base.tokenizer)
+    return Study(
+        subject=Subject.of(base.identity, outline, config.method.name),
+        cells=tuple(sorted(cells, key=lambda cell: cell.work)),
+        parameters_per_rank=outline.num_parameters,
+        bytes_per_parameter=DTYPES[base.identity.dtype].itemsize,
+    )
+
+
+def run(
+    cells: Sequence[Cell], place: Path, engine: Engine, reporter: SweepReporter, interrupted: Callable[[], bool]
+) -> list[CellResult]:
+    """The results of all cells; the time that the rest may take is told once the first has one."""
+    first = Sweep(cells[:1], place, reporter, interrupted).run(engine, retry_failed=True)[0]
+    if first.measured is not None:
+        a_token = first.measured.seconds / cells[0].work
+        seconds = a_token * sum(cell.work for cell in cells[1:])
+        reporter.say(
+            f"{len(cells)} cells; by what the cheapest took, {first.measured.seconds:.0f} s, the others take at most "
+            f"about {math.ceil(seconds / 60)} min if none ended before its budget did, cells done already among them"
+        )
+    return Sweep(cells, place, reporter, interrupted).run(engine, retry_failed=True)
+
+
+def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Calibration:
+    """The calibration that follows from cells.
+
+    Raises:
+        LawError: too few ran to their end, or all reached the goal, or none did.
+    """
+    rows = tuple(_row(result) for result in results if result.measured is not None)
+    observations = [row.observation for row in rows]
+    forecast, reason = None, ""
+    try:
+        forecast = fit_forecast(observations)
+    except LawError as error:
+        reason = str(error)
+    recall = fit_recall(observations, forecast)
+    measured = next(result.measured for result in results if result.measured is not None)
+    return Calibration(
+        subject=study.subject,
+        settings=settings_of(config),
+        parameters_per_rank=study.parameters_per_rank,
+        bytes_per_parameter=study.bytes_per_parameter,
+        cells=rows,
+        num_failed=len(results) - len(rows),
+        forecast=forecast,
+        forecast_reason=reason,
+        recall=recall,
+        timing=Timing.of(observations, [row.seconds for row in rows]),
+        machine={"dtype": measured.dtype, "device": measured.device, "num_threads": measured.num_threads},
+        versions={"byheart": version("byheart"), "torch": version("torch")},
+    )
+
+
+def _bits_per_unit(kind: str, base: Base, config: RunConfig, outline: Placement) -> float:
+    """Bits that the base model lacks for a token of a kind, or for a pair of it."""
+    sample: dict[str, Any] = SAMPLES[kind]
+    memory = build(parse(sample), base.tokenizer)
+    need = measured_need(memory, base, config, outline, Silent())
+    return need.num_answer_tokens * need.nll_before_nats / math.log(2) / sample[size_field(kind)]
+
+
+def _row(result: CellResult) -> CalibrationCell:
+    assert result.measured is not None, "only cells that ran to their end are rows"
+    values = result.measured.model_dump()
+    names = CalibrationCell.model_fields.keys() & values.keys()
+    return CalibrationCell(cell=result.name, group=kind_of(result.task), **{name: values[name] for name in names})

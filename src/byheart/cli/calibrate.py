@@ -1,0 +1,97 @@
+"""``byheart calibrate``: the cells a plan needs, run and stored, told as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from byheart.cli.exits import COMPLETE, SOME_FAILED
+from byheart.cli.interrupt import Interruption
+from byheart.cli.screens import Screen, print_json, screens
+from byheart.cli.sweep_progress import sweep_narrating
+from byheart.cli.visible import visible
+from byheart.cli.wording import counted
+from byheart.config import RunConfig
+from byheart.errors import InterruptedRunError, SettingsError, unknown
+from byheart.method.config import MethodName
+
+if TYPE_CHECKING:
+    from byheart.planning.calibration import Calibration
+
+
+def calibrate(
+    model: str | None,
+    *,
+    method: str | None,
+    layers: str | None,
+    modules: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Runs the cells that have no result yet, and fits them all.
+
+    Returns:
+        The exit code.
+    """
+    if method is not None and method not in get_args(MethodName):
+        raise SettingsError(f"--method: {unknown('method', method, get_args(MethodName))}")
+    settings = RunConfig.build(None, model=model, method=method, layers=layers, modules=modules)
+    interruption = Interruption()
+    with screens(as_json) as (results, progress):
+        with (
+            _resumable(),
+            interruption,
+            sweep_narrating(progress, lambda: interruption.is_requested) as narrator,
+        ):
+            narrator.begin("making the cells")
+            from byheart.calibrating.calibrate import calibrate as work
+
+            calibration, path = work(settings, out=out, reporter=narrator, interrupted=interruption)
+        _print(results, calibration, path)
+    if as_json:
+        print_json(summary(calibration, path))
+    return SOME_FAILED if calibration.num_failed else COMPLETE
+
+
+def summary(calibration: Calibration, path: Path) -> dict[str, Any]:
+    """What ``--json`` says of a calibration; the file has every cell as well."""
+    plain = calibration.model_dump(mode="json", include={"subject", "forecast", "forecast_reason", "recall", "timing"})
+    return {
+        "calibration": str(path),
+        "num_cells": len(calibration.cells),
+        "num_failed": calibration.num_failed,
+        "cell_seconds": round(sum(cell.seconds for cell in calibration.cells), 3),
+        **plain,
+    }
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Adds to an interruption what becomes of the cells."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        how = str(error) if isinstance(error, InterruptedRunError) else "left at once, the cell under way undone"
+        raise InterruptedRunError(f"{how}; the same command goes on with the rest") from error
+
+
+def _print(screen: Screen, calibration: Calibration, path: Path) -> None:
+    recall, forecast = calibration.recall, calibration.forecast
+    if forecast is None:
+        law = f"none: {calibration.forecast_reason}"
+    else:
+        laws = ", ".join(f"{each.group}: {each.law}" for each in forecast.laws)
+        law = f"{forecast.way}, from {counted(forecast.num_cells, 'cell')}; {laws}"
+    losses = ", ".join(f"{name} {value:.2f}" for name, value in recall.log_losses.items())
+    screen.paragraph()
+    screen.rows(
+        [
+            ("cells", f"{len(calibration.cells)} done, {calibration.num_failed} failed"),
+            ("recalled", f"{counted(recall.num_reached, 'cell')} with every record certified"),
+            ("law", law),
+            ("recall", f"read from {recall.reading}; log loss on what was left out: {losses or 'not known'}"),
+            ("stored", visible(str(path))),
+        ]
+    )

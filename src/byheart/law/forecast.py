@@ -1,0 +1,149 @@
+"""ΔL of a memory that is of no group: the law carried over to other content by what the base model expects of it.
+
+A sweep's groups differ in how well the base model knows their content already, and the only thing known of a new
+memory's is its loss before. Three ways lead from there to a law, and cells decide between them:
+
+    all alike       ΔL = C·r^α·ℓ^-β + b                  one law for all cells, whatever their loss before
+    share           ΔL = L_before·(C·r^α·ℓ^-β + b)       one law of the share of what there is to lose
+    nearest group   each group's own law, of the group whose L_before is nearest in logarithm
+
+Each is fitted without one group at a time and predicts that group; the one that errs least is taken, its error being
+that of a share of the loss before, so that no group counts for more than another.
+
+Tensor names: N cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Literal
+
+import numpy as np
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from byheart.errors import LawError
+from byheart.law.alternatives import RelativeCurve
+from byheart.law.cells import Floats, Selection, select
+from byheart.law.curves import PaperCurve
+from byheart.law.fit import fittable
+from byheart.law.form import Document, Law
+from byheart.law.observation import Observation
+from byheart.law.solve import solve
+
+Way = Literal["all alike", "share", "nearest group"]
+WAYS: tuple[Way, ...] = ("share", "all alike", "nearest group")
+"""In the order in which they are preferred where nothing tells them apart."""
+
+
+class ContentLaw(Document):
+    """A law, and of what content it speaks."""
+
+    group: str
+    """Of which cells."""
+    nll_before_nats: PositiveFloat
+    """Mean loss before of those cells, geometric."""
+    law: Law
+    """In nats; where the way is ``share``, in shares of the loss before."""
+
+
+class Forecast(Document):
+    """ΔL by size, length and loss before."""
+
+    way: Way
+    """How the law is carried over to new content."""
+    laws: tuple[ContentLaw, ...]
+    """One for all cells, or one a group."""
+    num_cells: PositiveInt
+    """That the laws were fitted to."""
+    errors: dict[Way, NonNegativeFloat]
+    """Root mean square error on groups that were left out, a share of the loss before, by way; empty where there is
+    but one group. A way that could not be fitted without some group is absent."""
+
+    def unclipped_nats(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
+        """ΔL by the formula alone, which can be more than there is to lose.
+
+        Args:
+            size: r.
+            num_answer_tokens: ℓ.
+            nll_before_nats: mean loss under the base model alone.
+        """
+        nearest = min(self.laws, key=lambda each: abs(math.log(each.nll_before_nats / nll_before_nats)))
+        drop = float(nearest.law.unclipped_nats(size, num_answer_tokens))
+        return drop * nll_before_nats if self.way == "share" else drop
+
+    def nll_after_nats(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
+        """The mean loss that is left, between zero and all there was."""
+        drop = self.unclipped_nats(size, num_answer_tokens, nll_before_nats)
+        return nll_before_nats - min(max(drop, 0.0), nll_before_nats)
+
+
+def fit_forecast(observations: Sequence[Observation], way: Way | None = None) -> Forecast:
+    """The law carried over to other content.
+
+    Args:
+        observations: cells of one placement, of one group or several. Saturated ones, and those whose loss did not
+            fall, are left out as in every fit. Those that had not converged are not: a plan is asked what a run leaves
+            when its budget ends, and not what its adapter could have held with another.
+        way: how, fitted by plain squares; None: the way that errs least on groups left out, fitted robustly.
+
+    Raises:
+        LawError: the cells that are left can carry no law; says why and what would mend it.
+    """
+    selection = _selected(observations)
+    used = selection.used
+    groups = sorted({cell.group for cell in used})
+    if way is not None:
+        return Forecast(way=way, laws=_laws(way, selection, is_robust=False), num_cells=len(used), errors={})
+    whole = _laws(WAYS[0], selection, is_robust=True)  # refuses, with the reason, before anything else is tried
+    errors: dict[Way, float] = {}
+    for each in WAYS if len(groups) > 1 else ():
+        try:
+            errors[each] = _left_out_error(each, used, groups)
+        except LawError:
+            continue  # without one of the groups this way cannot be fitted; it is no candidate
+    chosen: Way = min(errors, key=lambda each: errors[each]) if errors else WAYS[0]
+    laws = whole if chosen == WAYS[0] else _laws(chosen, selection, is_robust=True)
+    return Forecast(way=chosen, laws=laws, num_cells=len(used), errors=errors)
+
+
+def _selected(observations: Sequence[Observation]) -> Selection:
+    """The cells that tell what a run leaves, and those that do not."""
+    selection = select(observations)
+    used = sorted((*selection.used, *selection.unconverged), key=lambda cell: cell.name)
+    return replace(selection, used=tuple(used), unconverged=())
+
+
+def _laws(way: Way, selection: Selection, *, is_robust: bool) -> tuple[ContentLaw, ...]:
+    parts = {"all cells": selection}
+    if way == "nearest group" and selection.used:
+        parts = {group: _of(selection, group) for group in sorted({cell.group for cell in selection.used})}
+    return tuple(_law(way, part, group, is_robust=is_robust) for group, part in parts.items())
+
+
+def _of(selection: Selection, group: str) -> Selection:
+    parts = {each.name: getattr(selection, each.name) for each in fields(Selection)}
+    return Selection(**{name: tuple(cell for cell in cells if cell.group == group) for name, cells in parts.items()})
+
+
+def _law(way: Way, selection: Selection, group: str, *, is_robust: bool) -> ContentLaw:
+    cells = fittable(selection, 0, group, "lora_rank")
+    curve = RelativeCurve() if way == "share" else PaperCurve()
+    law = curve.law(solve(curve, cells, is_robust=is_robust).x_P, cells)
+    return ContentLaw(group=group, nll_before_nats=float(np.exp(np.log(cells.before_N).mean())), law=law)
+
+
+def _left_out_error(way: Way, used: Sequence[Observation], groups: Sequence[str]) -> float:
+    """Root mean square error, a share of the loss before, over all cells, each predicted without its group."""
+    errors: list[Floats] = []
+    for group in groups:
+        rest = [cell for cell in used if cell.group != group]
+        forecast = fit_forecast(rest, way)
+        errors.append(np.array([_error(forecast, cell) for cell in used if cell.group == group]))
+    return float(np.sqrt(np.mean([float(np.mean(each**2)) for each in errors])))
+
+
+def _error(forecast: Forecast, cell: Observation) -> float:
+    predicted = forecast.nll_after_nats(cell.lora_rank, cell.num_answer_tokens, cell.nll_before_nats)
+    return (predicted - cell.nll_after_nats) / cell.nll_before_nats

@@ -1,0 +1,191 @@
+"""A plan: for one memory and a list of ranks, what each would come to, and the smallest that reaches the goal.
+
+A plan is a statement about runs like those it was calibrated on. Beyond the ranks, lengths and losses that those had it
+still answers, but says that it extrapolates, and by which factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from byheart.errors import LawError, SettingsError
+from byheart.law.forecast import Forecast
+from byheart.law.form import Document
+from byheart.law.observation import Observation
+from byheart.law.recall import Recall
+
+CONFIDENCE = 0.9
+"""Probability with which the goal is to be reached at the planned rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What there is to learn.
+
+    Attributes:
+        num_records: how many.
+        num_answer_tokens: ℓ, of all records together.
+        nll_before_nats: their mean loss under the base model alone.
+
+    Raises:
+        LawError: any of them is not positive.
+    """
+
+    num_records: int
+    num_answer_tokens: int
+    nll_before_nats: float
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be planned for."""
+        for name in self.__slots__:
+            if not getattr(self, name) > 0:
+                raise LawError(f"{name} is {getattr(self, name)}: a plan needs a positive number")
+
+
+class Span(Document):
+    """From where to where something was calibrated."""
+
+    smallest: PositiveFloat
+    largest: PositiveFloat
+
+    def beyond(self, value: float) -> float:
+        """By which factor ``value`` lies outside; 1 inside.
+
+        >>> Span(smallest=10, largest=40).beyond(20), Span(smallest=10, largest=40).beyond(80)
+        (1.0, 2.0)
+        """
+        return max(self.smallest / value, value / self.largest, 1.0)
+
+
+class Spans(Document):
+    """The cells' ranges."""
+
+    lora_rank: Span
+    num_answer_tokens: Span
+    nll_before_nats: Span
+
+    @classmethod
+    def of(cls, observations: Sequence[Observation]) -> Self:
+        """Of at least one cell."""
+        columns = {name: [float(getattr(cell, name)) for cell in observations] for name in cls.model_fields}
+        return cls(**{name: Span(smallest=min(values), largest=max(values)) for name, values in columns.items()})
+
+
+class PlannedRank(Document):
+    """What one rank would come to."""
+
+    lora_rank: PositiveInt
+    probability: float = Field(ge=0, le=1)
+    """That the goal is reached."""
+    predicted_nll_nats: NonNegativeFloat | None
+    """Mean loss after learning, clipped at what there is to lose; null where the cells carry no law."""
+    num_parameters: PositiveInt
+    adapter_bytes: PositiveInt
+    """Of its weights as saved, without padding for serving."""
+    seconds: NonNegativeFloat | None
+    """About, on a machine like the calibration's; null where that is not known."""
+    extrapolation: float = Field(ge=1)
+    """Factor by which this rank, the length or the loss before lies outside what was calibrated; the largest of the
+    three, 1 where all are within."""
+
+
+class Plan(Document):
+    """The ranks, and which of them to take."""
+
+    goal: float = Field(gt=0, le=1)
+    """Share of the records that are to be certified."""
+    confidence: float = Field(gt=0, lt=1)
+    """Probability with which."""
+    num_records: PositiveInt
+    num_answer_tokens: PositiveInt
+    nll_before_nats: PositiveFloat
+    extrapolations: dict[str, float]
+    """Factors by which the chosen rank, the length and the loss before lie outside what was calibrated; only of those
+    that do."""
+    reading: str
+    """From what the probability is read: law, or bits."""
+    ranks: tuple[PlannedRank, ...]
+    """By rank, rising."""
+    lora_rank: PositiveInt
+    """The smallest rank that reaches the goal; the largest of all where none does."""
+
+    @property
+    def chosen(self) -> PlannedRank:
+        """What the chosen rank would come to."""
+        return next(each for each in self.ranks if each.lora_rank == self.lora_rank)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the chosen rank reaches the goal with the confidence wanted."""
+        return self.chosen.probability >= self.confidence
+
+    @property
+    def extrapolates(self) -> bool:
+        """Whether the chosen rank's numbers lie outside what was calibrated."""
+        return bool(self.extrapolations)
+
+
+def make_plan(
+    need: Need,
+    ranks: Sequence[int],
+    recall: Recall,
+    forecast: Forecast | None,
+    spans: Spans,
+    *,
+    parameters_per_rank: int,
+    bytes_per_parameter: int,
+    seconds: Callable[[int], float | None] = lambda _: None,
+    confidence: float = CONFIDENCE,
+) -> Plan:
+    """What each rank would come to, and the smallest that reaches the goal.
+
+    Args:
+        need: what there is to learn.
+        ranks: to choose from.
+        recall: the step to recall; its goal is the plan's.
+        forecast: the law; None: the cells carried none.
+        spans: what was calibrated.
+        parameters_per_rank: of the placement.
+        bytes_per_parameter: as saved.
+        seconds: about how long a run of a rank takes.
+        confidence: probability with which the goal is to be reached.
+
+    Raises:
+        SettingsError: no ranks, or one that is not positive.
+    """
+    if not ranks or min(ranks) < 1:
+        raise SettingsError(f"ranks {list(ranks)}: give at least one, each 1 or more")
+    size = (need.num_answer_tokens, need.nll_before_nats)
+    memory_beyond = {
+        "num_answer_tokens": spans.num_answer_tokens.beyond(need.num_answer_tokens),
+        "nll_before_nats": spans.nll_before_nats.beyond(need.nll_before_nats),
+    }
+    planned = [
+        PlannedRank(
+            lora_rank=rank,
+            probability=recall.probability(rank, *size, forecast),
+            predicted_nll_nats=None if forecast is None else forecast.nll_after_nats(rank, *size),
+            num_parameters=rank * parameters_per_rank,
+            adapter_bytes=rank * parameters_per_rank * bytes_per_parameter,
+            seconds=seconds(rank),
+            extrapolation=max(spans.lora_rank.beyond(rank), *memory_beyond.values()),
+        )
+        for rank in sorted(set(ranks))
+    ]
+    chosen = next((each for each in planned if each.probability >= confidence), planned[-1])
+    beyond = {"lora_rank": spans.lora_rank.beyond(chosen.lora_rank), **memory_beyond}
+    return Plan(
+        goal=recall.goal,
+        confidence=confidence,
+        num_records=need.num_records,
+        num_answer_tokens=need.num_answer_tokens,
+        nll_before_nats=need.nll_before_nats,
+        extrapolations={name: factor for name, factor in beyond.items() if factor > 1},
+        reading=recall.reading,
+        ranks=tuple(planned),
+        lora_rank=chosen.lora_rank,
+    )

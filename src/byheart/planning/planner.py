@@ -1,0 +1,72 @@
+"""A calibration and a need → a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from byheart.errors import SettingsError
+from byheart.law.plan import CONFIDENCE, Need, Plan, Spans, make_plan
+from byheart.law.recall import fit_recall
+from byheart.planning.calibration import Calibration
+
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""That a plan chooses from: every power of two up to what serving engines take at most."""
+
+
+def plan_for(
+    need: Need,
+    calibration: Calibration,
+    *,
+    ranks: Sequence[int] = RANKS,
+    goal: float = 1.0,
+    confidence: float = CONFIDENCE,
+) -> Plan:
+    """The ranks for a memory, and the smallest that reaches the goal.
+
+    Args:
+        need: what there is to learn.
+        calibration: for the model, placement and method.
+        ranks: to choose from.
+        goal: share of the records to be certified. For less than all, the step to recall is fitted anew to the cells'
+            own outcomes at that goal.
+        confidence: probability with which.
+
+    Raises:
+        SettingsError: a goal that is no share.
+        LawError: the cells say nothing of this goal: all of them reach it, or none does.
+    """
+    if not 0 < goal <= 1:
+        raise SettingsError(f"goal {goal:g}: give a share of the records, above 0 and up to 1")
+    recall = calibration.recall
+    if goal != recall.goal:
+        recall = fit_recall(calibration.observations, calibration.forecast, goal)
+    per_rank, timing = calibration.parameters_per_rank, calibration.timing
+    return make_plan(
+        need,
+        ranks,
+        recall,
+        calibration.forecast,
+        Spans.of(calibration.observations),
+        parameters_per_rank=per_rank,
+        bytes_per_parameter=calibration.bytes_per_parameter,
+        seconds=lambda rank: None if timing is None else timing.seconds(need, rank * per_rank),
+        confidence=confidence,
+    )
+
+
+def reason(plan: Plan) -> str:
+    """Why a plan has its rank, in a sentence for a person."""
+    chosen = plan.chosen
+    goal = "every record" if plan.goal == 1 else f"{plan.goal:.0%} of the records"
+    told = f"planned: rank {chosen.lora_rank} certifies {goal} with probability {chosen.probability:.2f}"
+    if not plan.is_reached:
+        told += f" (no rank that may be taken reaches {plan.confidence:g})"
+    if plan.extrapolates:
+        told += f", extrapolating: {beyond(plan)}"
+    return told
+
+
+def beyond(plan: Plan) -> str:
+    """How far a plan lies outside what was calibrated."""
+    names = {"lora_rank": "the rank", "num_answer_tokens": "the length", "nll_before_nats": "the loss before"}
+    return ", ".join(f"{names[name]} by a factor of {by:.2g}" for name, by in plan.extrapolations.items())

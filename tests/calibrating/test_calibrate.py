@@ -1,0 +1,117 @@
+import math
+
+import pytest
+
+from byheart.calibrating import calibrate as module
+from byheart.calibrating.calibrate import calibrate
+from byheart.config import RunConfig
+from byheart.errors import InterruptedRunError, LawError
+from byheart.planning.calibration import Calibration, find, user_directory
+from byheart.sweep.engines import Job, Outcome
+from byheart.sweep.progress import Silent
+from sweeps_for_tests import InProcess, done
+
+
+class Listener(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path, monkeypatch, tiny_base):
+    """This user's directory, a model that is loaded already, and small answers."""
+    monkeypatch.setenv("BYHEART_DATA", str(tmp_path))
+    monkeypatch.setattr(module, "load", lambda *_: tiny_base)
+    monkeypatch.setattr(module, "LONGEST_TOKENS", 120)
+
+
+@pytest.fixture
+def config(tiny_base):
+    return RunConfig.build(None, model=tiny_base.identity.name, layers="1", modules="down_proj")
+
+
+def outcome(job: Job) -> Outcome:
+    """What is held comes back: up to 0.2 bits a parameter."""
+    rank, per_rank, num_records = job.run["placement"]["lora_rank"], 192, len(job.records)
+    num_tokens = sum(len(record["messages"][-1]["content"]) for record in job.records)
+    holds = num_tokens * 6.0 / math.log(2) < 0.2 * rank * per_rank
+    return done(
+        job.name,
+        lora_rank=rank,
+        num_parameters=rank * per_rank,
+        num_records=num_records,
+        num_answer_tokens=num_tokens,
+        nll_after_nats=0.1 if holds else 3.0,
+        num_certified=num_records if holds else 0,
+        stop_reason="certified" if holds else "budget",
+    )
+
+
+def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(config, tiny_base):
+    from byheart.model.placement import resolve
+
+    jobs: list[Job] = []
+
+    def kept(job: Job) -> Outcome:
+        jobs.append(job)
+        return outcome(job)
+
+    calibration, path = calibrate(config, engine=InProcess(kept), reporter=Silent())
+    assert Calibration.read(path) == calibration
+    assert find(tiny_base.identity, resolve(config.placement, tiny_base.model, 1), config) == calibration
+    assert len(calibration.cells) == len(jobs)
+    assert 0 < calibration.recall.num_reached < len(jobs)
+    default = config.model_dump(mode="json")
+    assert all(job.run["learn"] == default["learn"] and job.run["method"] == default["method"] for job in jobs)
+    assert {cell.group for cell in calibration.cells} == {"random", "prose", "phonebook"}
+    assert calibration.parameters_per_rank == 192
+
+
+def test_the_time_is_told_after_the_cheapest_cell(config):
+    listener = Listener()
+    calibrate(config, engine=InProcess(outcome), reporter=listener)
+    (told,) = [sentence for sentence in listener.sentences if "by what the cheapest took" in sentence]
+    assert "1 s, the others take at most about" in told
+
+
+def test_it_goes_on_with_the_cells_that_are_left(config):
+    num_asked = 0
+
+    def interrupted() -> bool:
+        nonlocal num_asked
+        num_asked += 1
+        return num_asked > 6
+
+    first = InProcess(outcome)
+    with pytest.raises(InterruptedRunError, match="cells have a result"):
+        calibrate(config, engine=first, reporter=Silent(), interrupted=interrupted)
+    assert not list(user_directory().glob("*.json"))
+    rest = InProcess(outcome)
+    calibration, _ = calibrate(config, engine=rest, reporter=Silent())
+    assert first.begun
+    assert not set(first.begun) & set(rest.begun)
+    assert len(first.begun) + len(rest.begun) == len(calibration.cells)
+
+
+def test_a_failed_cell_is_counted_and_the_rest_is_fitted(config):
+    failed: list[str] = []
+
+    def once(job: Job) -> Outcome:
+        if job.run["placement"]["lora_rank"] == 1 and len(job.records) > 1:
+            failed.append(job.name)
+            return Outcome(job.name, error="out of memory")
+        return outcome(job)
+
+    calibration, _ = calibrate(config, engine=InProcess(once), reporter=Silent())
+    assert calibration.num_failed == len(set(failed)) > 0
+
+
+def test_cells_that_all_fail_to_recall_make_no_calibration(config):
+    with pytest.raises(LawError, match="of which 0 reached the goal"):
+        calibrate(config, engine=InProcess(lambda job: done(job.name, num_certified=0)), reporter=Silent())
+    assert not list(user_directory().glob("*.json"))

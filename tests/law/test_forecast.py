@@ -1,0 +1,48 @@
+from dataclasses import replace
+
+import pytest
+
+from byheart.errors import LawError
+from byheart.law.forecast import fit_forecast
+from byheart.law.form import Law
+from plans_for_tests import CONTENT, SHARE_LAW, saturated_or_lost, simulated
+
+
+def test_a_law_of_shares_is_found_among_the_ways_and_predicts_unseen_content():
+    forecast = fit_forecast(simulated())
+    assert forecast.way == "share"
+    assert forecast.errors["share"] < 0.05 < forecast.errors["all alike"]
+    true = float(SHARE_LAW.unclipped_nats(4, 150))
+    assert forecast.unclipped_nats(4, 150, nll_before_nats=7.0) / 7.0 == pytest.approx(true, rel=0.1)
+
+
+def test_a_law_in_nats_is_found_where_content_makes_no_difference():
+    law = Law(axis="lora_rank", coefficient=13.0, rank_exponent=0.6, length_exponent=0.5, offset_nats=0.0)
+    content = {"a": (30.0, (50, 100, 200, 400)), "b": (60.0, (50, 100, 200, 400))}
+    forecast = fit_forecast(simulated(content, law=law, per_loss=False))
+    assert forecast.way == "all alike"
+    assert forecast.unclipped_nats(4, 100, 30.0) == forecast.unclipped_nats(4, 100, 60.0)
+
+
+def test_the_nearest_group_is_that_of_the_nearest_loss():
+    forecast = fit_forecast(simulated({"random": CONTENT["random"], "prose": CONTENT["prose"]}), "nearest group")
+    random, prose = (next(each.law for each in forecast.laws if each.group == name) for name in ("random", "prose"))
+    assert forecast.unclipped_nats(2, 100, 12.0) == float(random.unclipped_nats(2, 100))
+    assert forecast.unclipped_nats(2, 100, 4.0) == float(prose.unclipped_nats(2, 100))
+
+
+def test_what_is_left_lies_between_nothing_and_all():
+    forecast = fit_forecast(simulated(), "share")
+    assert forecast.nll_after_nats(512, 10, 3.0) == 0
+    assert 0 < forecast.nll_after_nats(1, 10**6, 3.0) <= 3.0
+
+
+def test_cells_without_a_law_are_refused_with_the_reason():
+    left_out = r"left out: [1-9]\d* saturated, 0 not converged, [1-9]\d* with no fall"
+    with pytest.raises(LawError, match=rf"0 different \(rank, length\) to fit.*{left_out}"):
+        fit_forecast(saturated_or_lost())
+
+
+def test_cells_that_their_budget_ended_count_for_what_a_run_leaves():
+    cells = [replace(each, has_converged=False) for each in simulated()]
+    assert fit_forecast(cells, "share") == fit_forecast(simulated(), "share")

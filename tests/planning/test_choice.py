@@ -1,0 +1,79 @@
+import pytest
+
+from byheart.config import RunConfig
+from byheart.errors import InterruptedRunError
+from byheart.export.bundle import Bundle
+from byheart.law.plan import Need
+from byheart.pipeline import learn
+from byheart.planning.choice import first_rank, rank_begun_with
+from byheart.planning.planner import plan_for
+from byheart.sizing import RANKS
+
+NEED = Need(4, 60, 5.0)
+
+
+def test_without_a_calibration_the_rule_by_bits_is_taken_and_said_so(tiny_base, outline, config):
+    choice = first_rank(NEED, 400.0, tiny_base.identity, outline, config)
+    assert choice.plan is None
+    assert "bits to learn" in choice.reason
+    assert "not planned: there is no calibration" in choice.reason
+
+
+def test_with_one_the_rank_is_planned_from_those_that_engines_take(stored, tiny_base, outline, config, by_bits):
+    stored()
+    choice = first_rank(NEED, 400.0, tiny_base.identity, outline, config)
+    assert choice.plan == plan_for(NEED, by_bits, ranks=RANKS)
+    assert choice.lora_rank == plan_for(NEED, by_bits, ranks=RANKS).lora_rank
+    assert choice.reason.startswith("planned: rank")
+
+
+def stops_at_once():
+    calls = 0
+
+    def interrupted():
+        nonlocal calls
+        calls += 1
+        return calls > 1
+
+    return interrupted
+
+
+def test_the_manifest_says_what_was_planned(stored, tiny_base, tiny_memory, tmp_path, by_bits, monkeypatch):
+    stored()
+    monkeypatch.setattr(
+        "byheart.planning.choice.find", lambda *_: by_bits
+    )  # whose settings are not those of few epochs
+    short = {"epochs": 2, "max_growths": 0}
+    bundle = learn(tiny_memory, tiny_base, out=tmp_path / "b", layers="all", config={"learn": short})
+    planned = Bundle.read(tmp_path / "b", tiny_base).manifest.plan
+    assert planned is not None
+    assert planned.lora_rank == bundle.summary()["lora_rank"]
+    chosen = plan_for(
+        Need(4, bundle.certificate.num_answer_tokens, bundle.manifest.nll_before_nats), by_bits, ranks=RANKS
+    )
+    assert planned.probability == pytest.approx(chosen.chosen.probability, abs=1e-6)
+    assert planned.predicted_nll_nats is None
+
+
+def test_a_run_that_goes_on_keeps_its_rank_when_a_calibration_has_come(
+    tiny_base, tiny_memory, tmp_path, by_bits, monkeypatch
+):
+    settings = {"layers": "all", "config": {"learn": {"epochs": 3, "max_growths": 0, "checkpoint_seconds": 0}}}
+    with pytest.raises(InterruptedRunError):
+        learn(tiny_memory, tiny_base, out=tmp_path, interrupted=stops_at_once(), **settings)
+    begun = rank_begun_with(tmp_path / "checkpoint.safetensors")
+    monkeypatch.setattr("byheart.planning.choice.find", lambda *_: by_bits)
+    monkeypatch.setattr("byheart.planning.choice.RANKS", (128,))
+    bundle = learn(tiny_memory, tiny_base, out=tmp_path, **settings)
+    assert bundle.summary()["lora_rank"] == begun != 128
+    assert bundle.manifest.rank_reason == f"rank {begun}, with which this run began"
+    assert bundle.manifest.plan is None
+
+
+def test_a_rank_that_was_asked_for_is_not_planned(stored, tiny_base, tiny_memory):
+    stored()
+    config = RunConfig.build({"learn": {"epochs": 1}}, layers="all", lora_rank=2).model_dump(mode="json")
+    del config["model"]
+    manifest = learn(tiny_memory, tiny_base, config=config).manifest
+    assert manifest.plan is None
+    assert manifest.rank_reason == "as asked"

@@ -1,0 +1,43 @@
+import pytest
+
+from byheart.errors import SettingsError
+from byheart.law.plan import Need
+from byheart.planning.planner import RANKS, plan_for, reason
+
+NEED = Need(10, 100, 6.0)
+
+
+def test_a_plan_has_every_rank_and_the_calibrations_own_sizes(by_law):
+    plan = plan_for(NEED, by_law)
+    assert tuple(each.lora_rank for each in plan.ranks) == RANKS
+    assert plan.chosen.num_parameters == plan.lora_rank * by_law.parameters_per_rank
+    assert plan.chosen.adapter_bytes == 4 * plan.chosen.num_parameters
+    assert plan.reading == "law"
+
+
+def test_ranks_to_choose_from_can_be_given(by_law):
+    assert plan_for(NEED, by_law, ranks=(8, 16)).lora_rank in (8, 16)
+
+
+def test_a_lower_goal_is_read_from_the_cells_anew(by_bits):
+    """Three fifths come back in cells that are not whole, so that nine tenths are as hard as all."""
+    all_of_them, most = plan_for(NEED, by_bits), plan_for(NEED, by_bits, goal=0.9)
+    assert most.goal == 0.9
+    assert most.lora_rank == all_of_them.lora_rank
+
+
+@pytest.mark.parametrize("goal", [0.0, -1.0, 1.01])
+def test_a_goal_that_is_no_share_is_refused(by_law, goal):
+    with pytest.raises(SettingsError, match="share of the records"):
+        plan_for(NEED, by_law, goal=goal)
+
+
+def test_the_reason_tells_rank_probability_and_how_far_it_extrapolates(by_law):
+    plan = plan_for(NEED, by_law)
+    told = reason(plan)
+    assert f"rank {plan.lora_rank} certifies every record with probability {plan.chosen.probability:.2f}" in told
+    assert "extrapolating" not in told
+    far = reason(plan_for(Need(10, 100, 137.0), by_law))
+    assert "extrapolating: " in far
+    assert "the loss before by a factor of 10" in far
+    assert "no rank that may be taken reaches 0.9" in reason(plan_for(NEED, by_law, ranks=(1,)))

@@ -1,0 +1,70 @@
+import http.client
+import json
+
+import pytest
+
+from conftest import PAIRS
+
+CHAT = "/v1/chat/completions"
+BODY = json.dumps({"messages": [{"role": "user", "content": PAIRS[1][0]}]}).encode()
+
+
+@pytest.fixture
+def send(server):
+    """A request in its bare parts, on a connection of its own: status, and the body as JSON."""
+
+    def sent(method: str, path: str, body: bytes | None = None, **headers: str):
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    return sent
+
+
+def test_health_says_that_it_answers(send):
+    assert send("GET", "/health") == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "[::2]:80"])
+def test_a_page_that_reaches_this_machine_under_another_name_is_refused(send, host):
+    assert send("POST", CHAT, BODY, Host=host)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80"])
+def test_the_machines_own_names_are_answered(send, host):
+    assert send("GET", "/v1/models", Host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/lora-adapters"), ("GET", "/slots"), ("GET", "/props"), ("GET", "/"), ("POST", "/v1/models")],
+)
+def test_of_the_engine_nothing_else_can_be_reached(send, method, path):
+    status, told = send(method, path, b"{}" if method == "POST" else None)
+    assert status == 404
+    assert "is not served here" in told["error"]["message"]
+
+
+def test_a_request_that_is_too_large_is_refused_unread(send):
+    status, told = send("POST", CHAT, b"", Content_Length=str(2**30))
+    assert (status, told["error"]["type"]) == (413, "invalid_request_error")
+
+
+def test_a_request_of_unknown_length_is_refused(send):
+    assert send("POST", CHAT, b"", Transfer_Encoding="chunked")[0] == 411
+
+
+def test_one_connection_asks_several_times(server):
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+    try:
+        for _ in range(3):
+            connection.request("POST", CHAT, BODY)
+            answer = json.loads(connection.getresponse().read())
+            assert answer["choices"][0]["message"]["content"] == PAIRS[1][1]
+            assert answer["model"] == "vault"
+    finally:
+        connection.close()
