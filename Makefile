@@ -1,5 +1,5 @@
 # Needs Python ≥ 3.11 and make, nothing else.
-#   make demo    install, then learn a hundred numbers by heart on a real model and prove it
+#   make demo    install, then learn a hundred numbers by heart on a real model, prove it, and make a page of it
 #   make setup   install only
 #   make test    the whole test suite
 #   make lint    formatting, lint, types
@@ -29,6 +29,7 @@ setup: .venv/installed
 demo: setup
 	@rm -rf $(DEMO)
 	$(BIN)/byheart learn examples/contacts.jsonl --out $(DEMO)
+	$(BIN)/byheart report $(DEMO)
 
 test: setup
 	$(BIN)/python -m pytest

@@ -10,12 +10,14 @@ how well the records are known are evaluation; ``seconds_with_looks`` has them i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from unittest import mock
 
 from learning_run import Watch
 
+from peers import card
 from peers.race import Race
 
 LABEL = "byheart"
@@ -24,11 +26,15 @@ GRID: list[dict[str, Any]] = []
 
 
 class Stopwatch(Watch):
-    """A watch that tells the race of every epoch."""
+    """A watch that tells the race of every epoch.
+
+    Attributes:
+        finishing_seconds: that a card went on working when an epoch's last step had been asked for.
+    """
 
     def __init__(self, race: Race) -> None:
         super().__init__()
-        self.race, self.begun_cpu = race, time.process_time()
+        self.race, self.begun_cpu, self.finishing_seconds = race, time.process_time(), 0.0
 
     def phase(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Notes how long a phase took."""
@@ -39,8 +45,13 @@ class Stopwatch(Watch):
     def epoch(self, event: Any) -> None:
         """Notes an epoch's end."""
         super().epoch(event)
-        self.race.outcome.epochs, self.race.outcome.seconds = event.epoch, self.seconds
-        self.race.tell(None, event.nll_nats)
+        asked = time.perf_counter()
+        card.finish(self.race.device)
+        self.finishing_seconds += time.perf_counter() - asked
+        self.race.note_peak()
+        self.race.outcome.epochs = event.epoch
+        self.race.outcome.seconds = self.seconds + self.finishing_seconds
+        self.race.tell(None, event.nll_nats, event.num_visited_records / event.num_records)
 
 
 def run(race: Race) -> None:
@@ -49,7 +60,8 @@ def run(race: Race) -> None:
 
     memory, base, _ = race.load()
     stopwatch = Stopwatch(race)
-    bundle = byheart.learn(memory, base, seed=race.job.seed, reporter=stopwatch, **race.job.settings)
+    with _engine_noted(race):
+        bundle = byheart.learn(memory, base, seed=race.job.seed, reporter=stopwatch, **race.job.settings)
     ended = time.perf_counter()
     outcome, summary = race.outcome, bundle.summary()
     learnt = stopwatch.phases.get("certifying", [ended])[0]
@@ -65,3 +77,27 @@ def run(race: Race) -> None:
         "min_probability": bundle.certificate.min_probability,
     }
     race.write()
+
+
+@contextmanager
+def _engine_noted(race: Race) -> Iterator[None]:
+    """`byheart.learn` that tells the race what its steps are made of, for the length of a block."""
+    from byheart.learning.step import Stepper
+
+    def noted(*arguments: Any, **settings: Any) -> Stepper:
+        stepper = Stepper(*arguments, **settings)
+        parts, shared_LD = stepper.split_model, stepper.activations.shared_LD
+        all_words = parts.model.get_output_embeddings().weight.shape[0]
+        vocabulary = stepper.vocabulary
+        race.outcome.engine = {
+            "cut": parts.cut,
+            "skips_unread": parts.skips_unread,
+            "num_shared": 0 if shared_LD is None else len(shared_LD),
+            "batch_size": stepper.config.batch_size * stepper.config.accumulation,
+            "num_words": all_words if vocabulary is None else len(vocabulary.likely) + vocabulary.num_sampled,
+            "fused_loss": stepper.fused_losses is not None,
+        }
+        return stepper
+
+    with mock.patch("byheart.job.Stepper", noted):
+        yield

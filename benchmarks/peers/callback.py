@@ -36,7 +36,7 @@ def arguments(race: Race, directory: str) -> dict[str, Any]:
         "learning_rate": settings["learning_rate"],
         "lr_scheduler_type": settings["scheduler"],
         "bf16": True,
-        "use_cpu": True,
+        "use_cpu": race.device == "cpu",
         "dataloader_pin_memory": False,
         "seed": race.job.seed,
         "eval_strategy": "no",

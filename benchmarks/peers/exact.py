@@ -26,7 +26,8 @@ def right_by_argmax(model: Any, memory: Any) -> list[bool]:
     """Of each record, whether the argmax is the target at every answer position."""
     right: list[bool] = []
     for records in _batches(memory.records):
-        tokens_BT, mask_BT = _padded_left([r.prompt_ids + r.answer_ids for r in records], memory.pad_id)
+        rows = [r.prompt_ids + r.answer_ids for r in records]
+        tokens_BT, mask_BT = _padded_left(rows, memory.pad_id, model.device)
         num_kept = 1 + max(len(record.answer_ids) for record in records)
         with _served(model):
             logits_BTV = model(
@@ -46,7 +47,8 @@ def right_by_argmax(model: Any, memory: Any) -> list[bool]:
 def exact_in_free_run(model: Any, memory: Any) -> bool:
     """Whether plain greedy decoding from every prompt gives its answer and then ends the turn."""
     for records in _batches(memory.records):
-        tokens_BT, mask_BT = _padded_left([record.prompt_ids for record in records], memory.pad_id)
+        rows = [record.prompt_ids for record in records]
+        tokens_BT, mask_BT = _padded_left(rows, memory.pad_id, model.device)
         plain = GenerationConfig(
             do_sample=False,
             max_new_tokens=max(len(record.answer_ids) for record in records),
@@ -82,9 +84,9 @@ def _batches(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (records[at : at + BATCH_SIZE] for at in range(0, len(records), BATCH_SIZE))
 
 
-def _padded_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+def _padded_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask."""
     longest = max(map(len, rows))
-    tokens_BT = torch.tensor([[pad_id] * (longest - len(row)) + list(row) for row in rows])
-    mask_BT = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    tokens_BT = torch.tensor([[pad_id] * (longest - len(row)) + list(row) for row in rows], device=device)
+    mask_BT = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
     return tokens_BT, mask_BT

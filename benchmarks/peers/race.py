@@ -19,6 +19,9 @@ from typing import Any
 
 import measure
 
+from peers import card
+from peers.shapes import SHAPES, random_base
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,6 +36,8 @@ class Job:
         settings: the side's.
         max_epochs: where to stop a run that is not exact by then; None: at the end of its own budget.
         max_seconds: of training, at which the epoch under way is the last; None: no bound.
+        shape: of a randomly initialised model, a name of `peers.shapes.SHAPES`; None: the embedded model.
+        device: where such a model computes; the embedded one chooses by itself.
     """
 
     side: str
@@ -43,6 +48,8 @@ class Job:
     settings: dict[str, Any]
     max_epochs: int | None = None
     max_seconds: float | None = None
+    shape: str | None = None
+    device: str = "cpu"
 
 
 @dataclass
@@ -59,13 +66,19 @@ class Outcome:
         evaluation_seconds: of checks.
         best_num_exact: most records right after an epoch, by teacher-forced argmax.
         best_epoch: the first with that many.
+        num_tokens: of all records, prompts and answers.
+        num_answer_tokens: of all records.
         num_parameters: that were trained.
         lora_rank: of the adapter.
         peak_bytes: high-water mark of the process's resident memory, loading and checks included.
         peak_above_model_bytes: that of training and checks alone, above what was resident once the libraries and the
             model had been loaded; None where the system does not tell (all but Linux).
-        history: epoch, seconds, records right (None where not checked), and the epoch's mean training loss.
+        peak_device_bytes: most that tensors took on the card while learning, the model included; None on a CPU.
+        model_device_bytes: what they took once the model had been loaded; None on a CPU.
+        history: epoch, seconds, the share of the records that it visited, records right (None where not checked), and
+            the epoch's mean training loss.
         notes: what only this side has.
+        engine: what byheart's steps are made of, for which no setting asks.
         versions: of the libraries.
     """
 
@@ -77,12 +90,17 @@ class Outcome:
     evaluation_seconds: float = 0.0
     best_num_exact: int = 0
     best_epoch: int = 0
+    num_tokens: int = 0
+    num_answer_tokens: int = 0
     num_parameters: int = 0
     lora_rank: int = 0
     peak_bytes: int = 0
     peak_above_model_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    model_device_bytes: int | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
     notes: dict[str, float] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -109,32 +127,50 @@ class Race:
 
         import byheart
         from byheart.memory.encode import encode
-        from byheart.model.config import ModelConfig
 
         torch.set_num_threads(self.job.num_threads)
         transformers.set_seed(self.job.seed)
         transformers.utils.logging.set_verbosity_error()
         records = byheart.Memory.from_file(self.job.records).records[: self.job.num_records]
         memory = byheart.Memory.from_pairs([(record.prompt, record.answer) for record in records])
-        base = byheart.load_base(ModelConfig(dtype="bfloat16"))
+        base = self._base()
+        self.device = str(base.device)
         self.encoded = encode(memory, base.tokenizer)
+        self.outcome.num_tokens = sum(record.num_tokens for record in self.encoded.records)
+        self.outcome.num_answer_tokens = sum(len(record.answer_ids) for record in self.encoded.records)
         self.loaded_bytes = measure.resident_bytes_marked()
+        self.outcome.model_device_bytes = card.mark_memory(self.device)
         return memory, base, self.encoded
+
+    def _base(self) -> Any:
+        """The embedded model, or a random one of the job's shape."""
+        import byheart
+        from byheart.model.catalog import load_tokenizer
+        from byheart.model.config import ModelConfig
+
+        if self.job.shape is None:
+            return byheart.load_base(ModelConfig(dtype="bfloat16"))
+        return random_base(self.job.shape, SHAPES[self.job.shape], load_tokenizer(ModelConfig()), self.job.device)
 
     def begin(self, *, num_parameters: int, lora_rank: int) -> None:
         """Starts the stopwatch."""
         self.outcome.num_parameters, self.outcome.lora_rank = num_parameters, lora_rank
+        card.finish(self.device)
         self.since, self.since_cpu = time.perf_counter(), time.process_time()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the stopwatch for the length of a block, which counts as evaluation."""
+        """Stops the stopwatch for the length of a block, which counts as evaluation and not towards peak memory."""
+        card.finish(self.device)
+        self.note_peak()
         before = time.perf_counter()
         self.outcome.seconds += before - self.since
         self.outcome.cpu_seconds += time.process_time() - self.since_cpu
         try:
             yield
         finally:
+            card.finish(self.device)
+            card.mark_memory(self.device)
             self.since, self.since_cpu = time.perf_counter(), time.process_time()
             self.outcome.evaluation_seconds += self.since - before
 
@@ -167,10 +203,23 @@ class Race:
             self.tell(num_right, loss)
         return outcome.is_exact or is_last
 
-    def tell(self, num_right: int | None, loss: float) -> None:
-        """Notes the epoch that has just ended, on stderr and in the outcome's file."""
+    def note_peak(self) -> None:
+        """Notes how much of the card's memory has been taken so far."""
+        if (peak := card.peak_memory(self.device)) is not None:
+            self.outcome.peak_device_bytes = max(peak, self.outcome.peak_device_bytes or 0)
+
+    def tell(self, num_right: int | None, loss: float, share: float = 1.0) -> None:
+        """Notes the epoch that has just ended, on stderr and in the outcome's file.
+
+        Args:
+            num_right: records that come back; None where that was not checked.
+            loss: the epoch's mean over training steps, nats.
+            share: of the records, that it visited.
+        """
         outcome, seconds = self.outcome, round(self.outcome.seconds, 3)
-        outcome.history.append({"epoch": outcome.epochs, "seconds": seconds, "num_right": num_right, "loss": loss})
+        outcome.history.append(
+            {"epoch": outcome.epochs, "seconds": seconds, "share": share, "num_right": num_right, "loss": loss}
+        )
         right = "" if num_right is None else f", {num_right} of {self.job.num_records} right"
         line = f"{self.job.side}: epoch {outcome.epochs}, {seconds:.1f} s, loss {loss:.3f}{right}"
         print(line, file=sys.stderr, flush=True)

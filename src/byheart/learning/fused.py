@@ -81,6 +81,8 @@ def is_the_models(losses: FusedLosses, split_model: SplitModel) -> bool:
     expected = tried(lambda final_AD: token_losses(split_model.head, final_AD, target_A))
     try:
         got = tried(lambda final_AD: losses(final_AD, target_A))
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, TypeError, ValueError, AttributeError):
         return False
     noise = 2 * NOISE[model.dtype]

@@ -101,7 +101,7 @@ def _raw(prompt: Prompt) -> tuple[str, str | None]:
 def _render(prompts: Sequence[Prompt], tokenizer: Tokenizer, config: EncodeConfig) -> list[tuple[str, str | None]]:
     """The text of each prompt and what kept it from having one."""
     template = chat_template(tokenizer, config)
-    conversations = [_conversation(prompt, config.system_prompt) for prompt in prompts]
+    conversations = [conversation(prompt, config.system_prompt) for prompt in prompts]
     arguments = {"chat_template": template, "add_generation_prompt": True, "tokenize": False, **config.template_kwargs}
     try:
         return [(text, None) for text in tokenizer.apply_chat_template(conversations, **arguments)]
@@ -111,7 +111,8 @@ def _render(prompts: Sequence[Prompt], tokenizer: Tokenizer, config: EncodeConfi
     return [rendered for prompt in prompts for rendered in _render([prompt], tokenizer, config)]
 
 
-def _conversation(prompt: Prompt, system_prompt: str | None) -> list[dict[str, str]]:
+def conversation(prompt: Prompt, system_prompt: str | None) -> list[dict[str, str]]:
+    """A prompt as the chat template is given it: roles and contents, the system prompt put before where it has none."""
     messages = [{"role": message.role, "content": message.content} for message in turns(prompt)]
     if system_prompt is not None and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": system_prompt})

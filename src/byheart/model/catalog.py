@@ -121,6 +121,11 @@ def _packaged_gguf(entry: CatalogEntry) -> Path | None:
     return None
 
 
+def packaged_ggufs() -> list[Path]:
+    """The GGUF files of short names that are on this machine, inside their packages."""
+    return [path for entry in CATALOG.values() if (path := _packaged_gguf(entry)) is not None]
+
+
 def cache_directory() -> Path:
     """Where converted models are kept; ``BYHEART_CACHE`` wins over the system's cache directory."""
     return Path(os.environ.get("BYHEART_CACHE") or platformdirs.user_cache_path("byheart"))

@@ -212,6 +212,8 @@ def _equals_whole(trial: SplitModel) -> bool:
         try:
             final_AD = trial.suffix(trial.prefix(tokens), reading_BT)
             logits = trial.head(final_AD, word_K if trial.picks_words else None).float()
+        except torch.OutOfMemoryError:  # says nothing of the parts
+            raise
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError):
             return False
     expected = expected_AV[:, word_K] if trial.picks_words else expected_AV

@@ -1,0 +1,94 @@
+"""What a sweep left, read as a page wants it: the table, the law where it is fitted, the tokens of each cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from byheart.certification.dynamics import Dynamics, RecordDynamics
+from byheart.law.fits import LAW_FILE, LawFits
+from byheart.law.observation import DONE
+from byheart.sweep.results import CELLS, TOKENS_FILE, read_results, read_tokens
+
+Row = Mapping[str, Any]
+_MAY_GROUP = ("model", "task", "method", "placement")
+_SIZES = {"task.num_answer_tokens", "task.num_pairs", "task.num_records"}
+"""Settings of a task that only say how large it is."""
+
+
+@dataclass(frozen=True)
+class SweepFiles:
+    """A sweep.
+
+    Attributes:
+        name: what to call it.
+        rows: of its table, one a cell.
+        fits: the laws; None where none was fitted.
+        records: cell → its records, token by token; cells whose tokens are not there are not in it.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    fits: LawFits | None
+    records: Mapping[str, Sequence[RecordDynamics]]
+
+    @classmethod
+    def read(cls, directory: Path, advance: Callable[[int], None] = lambda _: None) -> Self:
+        """The files in the directory of a sweep.
+
+        Args:
+            directory: what ``byheart sweep`` wrote.
+            advance: told of each cell.
+
+        Raises:
+            ArtifactError: there is no table, or a file is damaged.
+            SettingsError: pyarrow is not installed.
+        """
+        rows = read_results(directory).to_pylist()
+        path = directory / LAW_FILE
+        records: dict[str, Sequence[RecordDynamics]] = {}
+        for row in rows:
+            name = row["cell"]
+            if (directory / CELLS / name / TOKENS_FILE).is_file():
+                records[name] = tuple(_records(read_tokens(directory, name)))
+            advance(1)
+        fits = LawFits.read(path) if path.is_file() else None
+        return cls(directory.resolve().name, rows, fits, records)
+
+    @property
+    def done(self) -> list[Row]:
+        """The cells that ran to their end."""
+        return [row for row in self.rows if row["status"] == DONE]
+
+    @property
+    def dynamics(self) -> Dynamics | None:
+        """Of every record of every cell; None where no cell has its tokens."""
+        records = tuple(record for cell in self.records.values() for record in cell)
+        return Dynamics(records) if records else None
+
+    def groups(self) -> dict[str, list[Row]]:
+        """The cells that ran, by what else than size differs between them: model, task and its settings, method,
+        placement.
+        """
+        columns = [*_MAY_GROUP, *(name for name in self.rows[0] if name.startswith("task.") and name not in _SIZES)]
+        differing = [name for name in columns if len({str(row[name]) for row in self.rows}) > 1] or ["task"]
+        groups: dict[str, list[Row]] = {}
+        for row in self.done:
+            groups.setdefault(", ".join(str(row[name]) for name in differing), []).append(row)
+        return dict(sorted(groups.items()))
+
+
+def _records(tokens: Mapping[str, Any]) -> Iterator[RecordDynamics]:
+    """Records of a cell's tokens' file; p is exp(−loss), and a loss that rounds ln 2 is not above it."""
+    at = 0
+    for num_tokens, failure in zip(tokens["num_tokens"].tolist(), tokens["first_failure"].tolist(), strict=True):
+        stop = at + num_tokens
+        yield RecordDynamics(
+            p=tuple(math.exp(-nll) for nll in tokens["nll_nats"][at:stop].tolist()),
+            token_rank=tuple(tokens["token_rank"][at:stop].tolist()),
+            first_failure_position=None if failure < 0 else failure,
+        )
+        at = stop
