@@ -15,8 +15,10 @@ from byheart.sweep.run import run_job
 
 @pytest.fixture(scope="module")
 def engine():
-    with LocalEngine(1) as engine:
-        yield engine
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("byheart.sweep.local._num_cores", lambda: 1)  # as many threads as the tests have
+        with LocalEngine(1) as engine:
+            yield engine
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,8 @@ def test_a_node_killed_in_the_middle_loses_nothing_and_counts_nothing_twice(clus
 def test_there_is_room_for_what_the_nodes_have(cluster):
     with RayEngine(Resources(num_cpus=0.5), address=cluster.address) as engine:
         num_nodes = len(cluster.list_all_nodes()) - 1
-        assert engine.num_slots() == 2 * num_nodes
+        # Ray takes some seconds to count a node that was killed as dead.
+        assert any(engine.num_slots() == 2 * num_nodes or time.sleep(0.5) for _ in range(120))
         assert engine.next(0.01) is None
 
 

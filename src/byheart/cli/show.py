@@ -57,9 +57,7 @@ def show(directory: Path, *, show_all: bool, only_failed: bool) -> int:
     return code_of(certificate)
 
 
-def _print_head(
-    screen: Screen, manifest: Manifest, certificate: Certificate, engines: list[EngineCertificate]
-) -> None:
+def _print_head(screen: Screen, manifest: Manifest, certificate: Certificate, engines: list[EngineCertificate]) -> None:
     print_verdict(screen, certificate)
     subject, summary = certificate.subject, manifest.summary
     source = subject.base_weights_sha256 or subject.base_revision
