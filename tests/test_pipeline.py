@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -490,8 +491,10 @@ def test_the_reporter_hears_of_every_epoch_and_every_phase(tiny_memory, tiny_bas
     short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
     assert reporter.epochs == [1, 2]
     assert reporter.phases == [("reading", 4), ("certifying", 8)]
+    [told] = reporter.said
+    assert re.fullmatch(r"about \d+ MB of memory to learn in, beside the model", told)
     short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
-    assert reporter.said == [f"{tmp_path} already holds the result of this very run"]
+    assert reporter.said[1:] == [f"{tmp_path} already holds the result of this very run"]
 
 
 def test_dropout_has_no_part_in_whether_a_run_looks_certified(tiny_memory, tiny_base, monkeypatch):

@@ -238,7 +238,8 @@ class Job:
         budget_bytes = None if config.method.needs_whole_batch else config.learn.step_memory_bytes
         step_bytes = footprint.largest(config.learn.batch_size, budget_bytes)
         needed = needed_bytes(split_model, adapter, activations, step_bytes, config.certify.max_batch_tokens)
-        self.reporter.say(f"about {needed / 1e9:.1f} GB of memory to learn in, beside the model")
+        size = f"{needed / 1e9:.1f} GB" if needed >= 1e9 else f"{max(needed / 1e6, 1):.0f} MB"
+        self.reporter.say(f"about {size} of memory to learn in, beside the model")
         return None if budget_bytes is None else footprint
 
     def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:
