@@ -94,8 +94,14 @@ def test_a_token_tells_of_itself_under_the_mouse(opened, mixed):
         "“·x”", "token", "2 of 3", "p", "0.410, stubborn", "margin", "+1.5 nats", "rank", "1", "next", "“qu”",
     ]  # fmt: skip
     tab.hover(".row:nth-child(3) .token:nth-child(2)")
-    assert "beaten by\n“8”" in tab.inner_text("#tip")
-    assert "first differs here: gave “⇥8”" in tab.inner_text("#tip")
+    tab.wait_for_function(
+        "text => document.querySelector('#tip').innerText.includes(text)", arg="beaten by\n“8”", timeout=10_000
+    )
+    tab.wait_for_function(
+        "text => document.querySelector('#tip').innerText.includes(text)",
+        arg="first differs here: gave “⇥8”",
+        timeout=10_000,
+    )
     tab.keyboard.press("Escape")
     assert not tab.is_visible("#tip")
 
@@ -249,4 +255,6 @@ def test_the_grid_of_probabilities_is_painted_and_answers_to_keys(opened, mixed)
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("ArrowDown")
     tab.wait_for_selector("#tip:not([hidden])")
-    assert "0.410, stubborn" in tab.inner_text("#tip")
+    tab.wait_for_function(
+        "text => document.querySelector('#tip').innerText.includes(text)", arg="0.410, stubborn", timeout=10_000
+    )

@@ -252,10 +252,18 @@ def test_the_page_works_in_the_browser(opened, files):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.focus(".plot >> nth=0")
     tab.keyboard.press("Home")
-    assert "saturated, not fitted" in tab.inner_text("#tip")
+    tab.wait_for_function(
+        "text => document.querySelector('#tip').innerText.includes(text)", arg="saturated, not fitted", timeout=10_000
+    )
     tab.keyboard.press("ArrowDown")
-    assert "answer tokens ℓ 25\nlaw " in tab.inner_text("#tip")
-    assert "cell random-" in tab.inner_text("#tip")
+    tab.wait_for_function(
+        "text => document.querySelector('#tip').innerText.includes(text)",
+        arg="answer tokens ℓ 25\nlaw ",
+        timeout=10_000,
+    )
+    tab.wait_for_function(
+        "text => document.querySelector('#tip').innerText.includes(text)", arg="cell random-", timeout=10_000
+    )
     tab.select_option("select >> nth=0", "random: over length")
     assert (
         tab.locator(".plot")
