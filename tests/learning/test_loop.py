@@ -435,6 +435,14 @@ def test_a_run_that_is_not_certified_keeps_the_best_weights(settings, reason):
     assert result.num_epochs == result.last_event.epoch > 5
 
 
+def test_a_run_may_be_left_where_it_came_to_rest_and_then_spares_the_looks_for_the_best():
+    script, looks = Moving(lambda visit: 0.6 if visit == 4 else 0.1).fresh(), []
+    hooks = Hooks(look=lambda adapter: looks.append(1) or with_stubborn(int(script.steps(adapter) != 5)))
+    result = run(script, epochs=15, batch_size=NUM_RECORDS, hooks=hooks, plateau_epochs=99, keep="last")
+    assert (result.stop_reason, result.weights_epoch, script.steps()) == ("budget", 15, 15)
+    assert not looks
+
+
 def test_a_certified_run_keeps_the_weights_that_the_full_pass_agreed_to():
     script, passes = Moving(lambda visit: 0.9).fresh(), []
     hooks = Hooks(verify=lambda adapter: passes.append(1) or len(passes) == 5, look=lambda adapter: losses(*[0.9] * 5))

@@ -96,7 +96,7 @@ def test_what_all_published_runs_share(name):
     assert placement.lora_alpha is None  # scale 1
     assert (learn.decay, learn.decay_share, learn.floor_share) == ("linear", 1, 0)
     assert (learn.clip_norm, learn.weight_decay, learn.betas) == (1, 0, (0.9, 0.999))
-    assert (learn.averaging, learn.initial, learn.shortlist) == (0, "random", False)
+    assert (learn.averaging, learn.initial, learn.shortlist, learn.keep) == (0, "random", False, "last")
     assert (method.margin, method.rest_epochs, method.compat.sft_when_none_active) == (0, 0, True)
     assert method.compat.window_skip_last_tokens == (5 if name == "qwen3-8b" else 0)
     assert (run.seed, run.model.dtype, run.encode.template_kwargs) == (42, "bfloat16", {"enable_thinking": False})

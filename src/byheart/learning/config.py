@@ -49,6 +49,10 @@ class LearnConfig(Settings):
     plateau_epochs: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5 when last seen),
     counted once every record has been seen. None: half of the budget."""
+    keep: Literal["best", "last"] = "best"
+    """What a run that is not certified at its end leaves. best: of all epochs, the one with the fewest stubborn tokens.
+    last: where training came to rest, as the paper's scripts do. The law needs it: weights chosen by a count of tokens
+    have a higher mean loss."""
     initial: Literal["principal", "random"] = "principal"
     """A's first weights: principal, the directions in which the records' activations differ; random, Kaiming-uniform as
     PEFT draws them. B is zero either way."""

@@ -66,7 +66,8 @@ def learn(
 ) -> LearnResult:
     """Trains the stepper's adapter until every record is certified, the budget is spent, or a plateau is reached.
 
-    Certified, it keeps the weights that the full pass agreed to; else the best that a look has found.
+    Certified, it keeps the weights that the full pass agreed to; else the best that a look has found, or with
+    ``config.keep`` "last" those that it ended with.
 
     Args:
         stepper: takes the steps.
@@ -97,6 +98,7 @@ class _Loop:
     def __init__(self, run: Run, wanted_probability: float, max_growths: int) -> None:
         self.run, self.hooks = run, run.hooks
         self.wanted_probability, self.max_growths = wanted_probability, max_growths
+        self.keeps_best = run.config.keep == "best"
         self.restore()
 
     def restore(self) -> None:
@@ -125,7 +127,7 @@ class _Loop:
                         earlier_seconds=run.earlier_seconds,
                         last_event=event,
                     )
-            elif self.hooks.look is not None and run.progress.standing.is_complete:
+            elif self.keeps_best and self.hooks.look is not None and run.progress.standing.is_complete:
                 run.progress.best.take_in(event, adapter, self.hooks.look)
             run.save_when_due()
 
@@ -176,8 +178,8 @@ class _Loop:
         return (self.hooks.glance or self.hooks.look) is not None and is_near
 
     def settle(self, event: EpochEvent, adapter: Adapter) -> int:
-        """Leaves the best weights in the adapter; the epoch they are of."""
-        if self.hooks.look is None:
+        """Leaves in the adapter the weights that the configuration asks for; the epoch they are of."""
+        if not self.keeps_best or self.hooks.look is None:
             return event.epoch
         return self.run.progress.best.settle(event, adapter, self.hooks.look)
 
