@@ -64,6 +64,7 @@ def tokens_of(*records: Sequence[float], failures: Sequence[int | None] = ()) ->
     stubborn = [next((at for at, p in enumerate(record) if p <= 0.5), None) for record in records]
     return save(
         {
+            "p": np.array(every, np.float32),
             "nll_nats": np.array([-math.log(p) for p in every], np.float32),
             "token_rank": np.array([1 if p > 0.4 else 2 for p in every], np.int32),
             "is_free_right": np.array([p > 0.4 for p in every], np.bool_),

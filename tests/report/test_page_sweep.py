@@ -217,9 +217,8 @@ def directory(tmp_path: Path) -> Path:
     )
     folder = tmp_path / CELLS / result.name
     write_json(folder / "result.json", KIND, SCHEMA_VERSION, result.model_dump(mode="json"))
-    nll = -np.log(np.array([0.9, 0.3, 0.8, 0.7, 0.6], np.float32))
     tokens = {
-        "nll_nats": nll,
+        "p": np.array([0.9, 0.3, 0.8, 0.7, 0.6], np.float32),
         "token_rank": np.array([1, 2, 1, 1, 1], np.int32),
         "num_tokens": np.array([3, 2], np.int32),
         "first_failure": np.array([1, -1], np.int32),

@@ -75,6 +75,7 @@ def test_the_file_holds_every_token_and_every_record(learnt, outcome):
     assert tokens["num_tokens"].tolist() == [len(record.p) for record in certificate.records]
     assert tokens["nll_nats"].dtype == np.float32
     p = [value for record in certificate.records for value in record.p]
+    assert np.array_equal(tokens["p"], np.array(p, np.float32)), "p is the certificate's, bit by bit"
     assert np.exp(-tokens["nll_nats"]) == pytest.approx(p, rel=1e-5)
     assert tokens["token_rank"].tolist() == [rank for record in certificate.records for rank in record.token_rank]
     assert tokens["is_free_right"].mean() == pytest.approx(numbers.free_token_accuracy)

@@ -129,20 +129,24 @@ class Dynamics:
         )
 
     @cached_property
-    def bound(self) -> StubbornBound:
-        """The bound on i*, over the records that failed."""
-        failed = [record for record in self.records if record.first_failure_position is not None]
-        pairs = [
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Earliest stubborn position and i*, of each record that has both."""
+        return tuple(
             (earliest, failure)
-            for record in failed
+            for record in self.records
             if (earliest := record.earliest_stubborn_position) is not None
             and (failure := record.first_failure_position) is not None
-        ]
+        )
+
+    @cached_property
+    def bound(self) -> StubbornBound:
+        """The bound on i*, over the records that failed."""
+        num_failed = sum(record.first_failure_position is not None for record in self.records)
         return StubbornBound(
-            num_records=len(pairs),
-            num_kept=sum(earliest <= failure for earliest, failure in pairs),
-            num_unforeseen=len(failed) - len(pairs),
-            spearman_rho=spearman(*zip(*pairs, strict=True)) if pairs else None,
+            num_records=len(self.pairs),
+            num_kept=sum(earliest <= failure for earliest, failure in self.pairs),
+            num_unforeseen=num_failed - len(self.pairs),
+            spearman_rho=spearman(*zip(*self.pairs, strict=True)) if self.pairs else None,
         )
 
     def failure_histogram(self, num_bins: int = NUM_BINS) -> tuple[Bin, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byheart.paper.dynamics import RecordDynamics, certified_records, claim, pairs, records, spearman
+from byheart.certification.dynamics import Dynamics, RecordDynamics, dynamics_of
 from byheart.paper.findings import Findings
 from byheart.paper.published import SPEARMAN
 from byheart.paper.table import Column, Table, Value
@@ -26,9 +26,9 @@ def claims(findings: Findings) -> Table:
     """A row for each task, records that were not learnt apart; the last is of all together."""
     groups: dict[str, list[RecordDynamics]] = {}
     for cell in findings.all_done():
-        groups.setdefault(cell.task, []).extend(records(findings.tokens(cell)))
+        groups.setdefault(cell.task, []).extend(findings.dynamics(cell))
         if unseen_flaw(cell.task) is None:
-            groups.setdefault(f"{cell.task}, unseen", []).extend(certified_records(findings.unseen(cell)))
+            groups.setdefault(f"{cell.task}, unseen", []).extend(dynamics_of([findings.unseen(cell)]).records)
     groups["all"] = [each for found in groups.values() for each in found]
     notes = (
         "p > 0.5 is sufficient for the argmax: the fourth column must be 0; it is not necessary: the fifth says how "
@@ -36,20 +36,20 @@ def claims(findings: Findings) -> Table:
         "Spearman ρ: earliest stubborn position against the free run's first failure i*, over records that have both",
         f"published ρ: source {SPEARMAN.mark}",
     )
-    rows = tuple(_row(name, found) for name, found in groups.items())
+    rows = tuple(_row(name, Dynamics(tuple(found))) for name, found in groups.items())
     return Table("figure3", "Figure 3: token dynamics in numbers", COLUMNS, rows, notes)
 
 
-def _row(name: str, found: list[RecordDynamics]) -> tuple[Value, ...]:
-    counted, both = claim(found), pairs(found)
+def _row(name: str, found: Dynamics) -> tuple[Value, ...]:
+    claim, bound = found.claim, found.bound
     return (
         name,
-        counted.num_positions,
-        counted.num_above,
-        counted.num_counterexamples,
-        counted.num_argmax_below,
-        counted.num_early_failures,
-        len(both),
-        spearman(both),
+        found.num_tokens,
+        claim.num_above,
+        claim.num_above_not_argmax,
+        claim.num_stubborn_argmax,
+        bound.num_records - bound.num_kept + bound.num_unforeseen,
+        bound.num_records,
+        bound.spearman_rho,
         SPEARMAN.value if name == _PUBLISHED_OF else None,
     )

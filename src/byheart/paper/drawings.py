@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from byheart.paper.dynamics import RecordDynamics, pairs, records, spearman
+from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.law_tables import GroupFit
-from byheart.paper.published import Form
+from byheart.paper.published import ALL_FORMS
 from byheart.report.law_figures import GridValue, drop_over_grid, heat_map, predicted_against_measured
 from byheart.report.paper_figures import (
     Answer,
@@ -23,7 +23,6 @@ from byheart.report.paper_figures import (
 if TYPE_CHECKING:
     from byheart.report.paper_figures import Figure
 
-_FORMS: tuple[Form, ...] = ("SFT", "MemFT-OT", "MemFT-SW")
 MOST_PANELS = 7
 """Ranks, or lengths, of a probability grid; of more, some are taken, evenly from the first to the last."""
 _FIRST_GRID, _NUM_GRIDS = 10, 4
@@ -53,21 +52,22 @@ def dynamics_figure(findings: Findings) -> Figure | None:
     cells = _long_texts(findings)
     if not cells:
         return None
-    found = [(cell, each) for cell in cells for each in records(findings.tokens(cell))]
+    found = [(cell, each) for cell in cells for each in findings.dynamics(cell)]
     shown = [(cell, each) for cell, each in found if cell.method == "sft"] or found
     shown = [(cell, each) for cell, each in shown if cell.random_ratio == max(c.random_ratio or 0 for c, _ in shown)]
     lengths = sorted({cell.size for cell, _ in shown})
     middle = lengths[len(lengths) // 2]
-    both = pairs(each for _, each in found)
-    places = [each.first_failure / len(each.p_T) for _, each in found if each.first_failure is not None]
+    records = [each for _, each in found]
+    places = [at / len(each.p) for each in records if (at := each.first_failure_position) is not None]
     answers = _answers((cell, each) for cell, each in shown if cell.size == middle)
-    return token_dynamics(answers, both, spearman(both), places)
+    every = Dynamics(tuple(records))
+    return token_dynamics(answers, every.pairs, every.bound.spearman_rho, places)
 
 
 def landscape_figures(findings: Findings) -> dict[str, Figure]:
     """Figures 4–6, a method each: token accuracy on long texts, exact match on PhoneBook at equal budget."""
     figures: dict[str, Figure] = {}
-    for number, form in enumerate(_FORMS, 4):
+    for number, form in enumerate(ALL_FORMS, 4):
         panels: list[Landscape] = []
         long = [cell for cell in findings.done("long-context") if cell.form == form]
         for ratio in sorted({cell.random_ratio or 0.0 for cell in long}):
@@ -90,7 +90,7 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
     first_seed = min(cell.seed for cell in cells)
     courses = {
         form: [_course(findings, cell) for cell in _by_rank(cells) if cell.form == form and cell.seed == first_seed]
-        for form in _FORMS
+        for form in ALL_FORMS
     }
     every = [course for each in courses.values() for course in each]
     num_epochs = max(len(course.nll_nats) for course in every)
@@ -100,7 +100,7 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
         f"figure{number}": convergence(
             courses[form], f"{form}, {cells[0].task}, {tokens:,} answer tokens, equal budget", num_epochs, top_nats
         )
-        for number, form in enumerate(_FORMS, 7)
+        for number, form in enumerate(ALL_FORMS, 7)
         if courses[form]
     }
 
@@ -114,7 +114,7 @@ def grid_figures(findings: Findings) -> dict[str, Figure]:
         mine = _first_seed([cell for cell in cells if cell.random_ratio == ratio])
         chosen = _spread(mine, lambda cell: cell.lora_rank)
         chosen = _spread(chosen, lambda cell: cell.size)
-        answers = _answers((cell, each) for cell in chosen for each in records(findings.tokens(cell)))
+        answers = _answers((cell, each) for cell in chosen for each in findings.dynamics(cell))
         figures[f"figure{number}"] = probability_grid(answers, f"Long texts, {100 * ratio:g} % random, SFT")
     return figures
 
@@ -152,7 +152,7 @@ def _answers(found: Iterable[tuple[Finding, RecordDynamics]]) -> list[Answer]:
     answers: dict[tuple[int, int], Answer] = {}
     for cell, each in found:
         key = (cell.size, cell.lora_rank)
-        answers.setdefault(key, Answer(cell.lora_rank, cell.size, each.p_T.tolist(), each.first_failure))
+        answers.setdefault(key, Answer(cell.lora_rank, cell.size, each.p, each.first_failure_position))
     return sorted(answers.values(), key=lambda answer: answer.lora_rank)
 
 

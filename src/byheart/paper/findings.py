@@ -7,24 +7,22 @@ OUT/unseen/<name>.json     of cells whose task has unseen records, the certifica
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from byheart.certification.certificate import Certificate
+from byheart.certification.dynamics import RecordDynamics
+from byheart.export.epochs import read_epochs
 from byheart.learning.events import EpochEvent
 from byheart.paper.preset import ExperimentName, Preset
 from byheart.paper.published import FORMS, Form
 from byheart.sweep.cell import CellResult, Measured
-from byheart.sweep.results import read_tokens, row
-
-if TYPE_CHECKING:
-    import numpy as np
+from byheart.sweep.results import row
+from byheart.sweep.token_dynamics import read_dynamics
 
 SWEEP, BUNDLES, UNSEEN = "sweep", "bundles", "unseen"
-METRICS_FILE = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +114,9 @@ class Findings:
         """A cell as a line of the sweep's table."""
         return row(finding.result)
 
-    def tokens(self, finding: Finding) -> dict[str, np.ndarray]:
-        """The answer tokens of a cell; see `byheart.sweep.measure.measured`."""
-        return read_tokens(self.directory / SWEEP, finding.name)
+    def dynamics(self, finding: Finding) -> list[RecordDynamics]:
+        """The records of a cell, token by token."""
+        return read_dynamics(self.directory / SWEEP, finding.name)
 
     def unseen(self, finding: Finding) -> Certificate:
         """What came of the records that the cell had not learnt."""
@@ -127,9 +125,3 @@ class Findings:
     def epochs(self, finding: Finding) -> list[EpochEvent]:
         """Every epoch of a cell that was kept."""
         return read_epochs(self.directory / BUNDLES / finding.name)
-
-
-def read_epochs(bundle: Path) -> list[EpochEvent]:
-    """The epochs of a bundle, in order."""
-    lines = (bundle / METRICS_FILE).read_text(encoding="utf-8").splitlines()
-    return [EpochEvent(**json.loads(line)) for line in lines]

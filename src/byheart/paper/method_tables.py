@@ -9,6 +9,7 @@ from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.preset import ExperimentName
 from byheart.paper.published import (
+    ALL_FORMS,
     TABLE2_LONG_CONTEXT,
     TABLE2_PHONEBOOK,
     Form,
@@ -53,7 +54,7 @@ def table2(findings: Findings) -> Table:
     doubts: dict[str, None] = {}
     for part, experiment, quantity in _PARTS:
         cells = findings.done(experiment)
-        for form in ("SFT", "MemFT-OT", "MemFT-SW"):
+        for form in ALL_FORMS:
             mine = [cell for cell in cells if cell.form == form]
             if not mine:
                 continue

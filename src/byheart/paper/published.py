@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 PaperModel = Literal["qwen3-8b", "llama-3.1-8b"]
 Form = Literal["SFT", "MemFT-OT", "MemFT-SW"]
 LawGroup = Literal["long-context", "phonebook"]
+ALL_FORMS: tuple[Form, ...] = get_args(Form)
+"""In the order of the paper's tables."""
 
 PAPER_MODELS: dict[PaperModel, str] = {"qwen3-8b": "Qwen3-8B", "llama-3.1-8b": "Llama3.1-8B"}
 """As the paper writes them."""

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from byheart.paper.differences import from_published, sentences
-from byheart.paper.dynamics import records
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.method_tables import by_seed
 from byheart.paper.published import (
+    ALL_FORMS,
     TABLE3_GENERALISATION,
     TABLE3_MEMORY,
     TABLE4_SCENARIOS,
@@ -59,7 +59,7 @@ def table3(findings: Findings) -> Table:
     differing: dict[str, dict[str, str]] = {}
     doubts: dict[str, None] = {}
     for quantity, published, percent in parts:
-        for form in ("SFT", "MemFT-OT", "MemFT-SW"):
+        for form in ALL_FORMS:
             mine = [cell for cell in cells if cell.form == form]
             apart = from_published(mine, "qwen3-8b", "linear-rule")
             apart.pop("data", None)  # nobody knows the authors' pairs; ours are told below
@@ -102,7 +102,7 @@ def table4(findings: Findings) -> Table:
     cells = findings.done("scenarios")
     rows: list[tuple[Value, ...]] = []
     for place, scenario in enumerate(SCENARIOS):
-        for form in ("SFT", "MemFT-OT", "MemFT-SW"):
+        for form in ALL_FORMS:
             for rank in sorted({cell.lora_rank for cell in cells}):
                 chosen = [cell for cell in cells if cell.form == form and cell.lora_rank == rank]
                 if chosen:
@@ -118,16 +118,16 @@ def table4(findings: Findings) -> Table:
 def _scenario(
     findings: Findings, record_id: str, place: int, form: Form, rank: int, cells: Sequence[Finding]
 ) -> tuple[Value, ...]:
-    found = [records(findings.tokens(cell))[place] for cell in cells]
-    failures = [each.first_failure for each in found if each.first_failure is not None]
+    found = [findings.dynamics(cell)[place] for cell in cells]
+    failures = [each.first_failure_position for each in found if each.first_failure_position is not None]
     return (
         TABLE4_SCENARIOS[record_id],
         form,
         rank,
-        len(found[0].p_T),
-        statistics.fmean(each.first_failure is None for each in found),
-        min(float(each.p_T.min()) for each in found),
-        max(int((~each.is_above_T).sum()) for each in found),
+        len(found[0].p),
+        statistics.fmean(each.first_failure_position is None for each in found),
+        min(min(each.p) for each in found),
+        max(len(each.stubborn_positions) for each in found),
         min(failures, default=None),
         len({cell.seed for cell in cells}),
     )

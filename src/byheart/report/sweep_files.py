@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +10,8 @@ from typing import Any, Self
 from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.law.fits import LAW_FILE, LawFits
 from byheart.law.observation import DONE
-from byheart.sweep.results import CELLS, TOKENS_FILE, read_results, read_tokens
+from byheart.sweep.results import CELLS, TOKENS_FILE, read_results
+from byheart.sweep.token_dynamics import read_dynamics
 
 Row = Mapping[str, Any]
 _MAY_GROUP = ("model", "task", "method", "placement")
@@ -53,7 +53,7 @@ class SweepFiles:
         for row in rows:
             name = row["cell"]
             if (directory / CELLS / name / TOKENS_FILE).is_file():
-                records[name] = tuple(_records(read_tokens(directory, name)))
+                records[name] = read_dynamics(directory, name)
             advance(1)
         fits = LawFits.read(path) if path.is_file() else None
         return cls(directory.resolve().name, rows, fits, records)
@@ -79,16 +79,3 @@ class SweepFiles:
         for row in self.done:
             groups.setdefault(", ".join(str(row[name]) for name in differing), []).append(row)
         return dict(sorted(groups.items()))
-
-
-def _records(tokens: Mapping[str, Any]) -> Iterator[RecordDynamics]:
-    """Records of a cell's tokens' file; p is exp(−loss), and a loss that rounds ln 2 is not above it."""
-    at = 0
-    for num_tokens, failure in zip(tokens["num_tokens"].tolist(), tokens["first_failure"].tolist(), strict=True):
-        stop = at + num_tokens
-        yield RecordDynamics(
-            p=tuple(math.exp(-nll) for nll in tokens["nll_nats"][at:stop].tolist()),
-            token_rank=tuple(tokens["token_rank"][at:stop].tolist()),
-            first_failure_position=None if failure < 0 else failure,
-        )
-        at = stop

@@ -25,9 +25,8 @@ from byheart.method.config import CERTIFIED_PROBABILITY
 from byheart.model.adapter import attached
 from byheart.sweep.cell import Measured
 from byheart.sweep.convergence import has_converged
+from byheart.sweep.results import NONE
 
-NONE = -1
-"""Stands in the tokens' file for a position that there is not."""
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
 
@@ -54,16 +53,18 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         costs: of the run.
 
     Returns:
-        The numbers of its row, and a safetensors file: of each answer token, records one after the other, ``nll_nats``
-        (fp32; p is exp of its negative), ``token_rank`` (int32) and ``is_free_right`` (bool); of each record
-        ``num_tokens``, ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none).
+        The numbers of its row, and a safetensors file: of each answer token, records one after the other, ``p`` and
+        ``nll_nats`` (fp32, as the certificate has them: p made of the loss again could come to lie on the other side of
+        one half), ``token_rank`` (int32) and ``is_free_right`` (bool); of each record ``num_tokens``,
+        ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none).
     """
     certificate, manifest = bundle.certificate, bundle.manifest
     right = free_rights(bundle)
     earliest = [min(record.stubborn_positions, default=NONE) for record in certificate.records]
     failures = [NONE if (at := record.first_failure) is None else at.position for record in certificate.records]
-    num_above = sum(p > CERTIFIED_PROBABILITY for record in certificate.records for p in record.p)
+    p_A = np.array([p for record in certificate.records for p in record.p], np.float32)
     tokens = {
+        "p": p_A,
         "nll_nats": np.array([nll for record in certificate.records for nll in record.nll_nats], np.float32),
         "token_rank": np.array([rank for record in certificate.records for rank in record.token_rank], np.int32),
         "is_free_right": np.concatenate(right),
@@ -83,7 +84,7 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         exact_match=certificate.exact_match,
         num_certified=certificate.num("certified"),
         num_recited=certificate.num("recited"),
-        share_above_threshold=num_above / certificate.num_answer_tokens,
+        share_above_threshold=float((p_A > CERTIFIED_PROBABILITY).mean()),
         min_probability=certificate.min_probability,
         earliest_stubborn_position=min((at for at in earliest if at != NONE), default=None),
         first_failure_position=min((at for at in failures if at != NONE), default=None),

@@ -1,6 +1,6 @@
 """What a sweep leaves: a folder a cell, and one table of them all.
 
-    DIR/cells/<name>/tokens.safetensors   of each answer token: its loss, its rank, whether the free run has it
+    DIR/cells/<name>/tokens.safetensors   of each answer token: its p, loss and rank, whether the free run has it
     DIR/cells/<name>/result.json          all else; written last, so that a folder with one is whole
     DIR/results.parquet                   one row a cell, made of the folders
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CELLS, RESULT_FILE, TOKENS_FILE, TABLE_FILE = "cells", "result.json", "tokens.safetensors", "results.parquet"
 KIND, SCHEMA_VERSION = "sweep cell", 1
 TABLE_KIND, TABLE_VERSION = "sweep results", 1
+NONE = -1
+"""Stands in the tokens' file for a position that there is not."""
 _HEAD = b"byheart"
 """Of the table's kind and version, among a Parquet file's own metadata."""
 
