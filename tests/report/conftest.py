@@ -14,6 +14,7 @@ import pytest
 from byheart.certification.certificate import Certificate, Failure, Numerics, RecordCertificate, Subject, Verdict
 from byheart.config import RunConfig
 from byheart.export.manifest import Manifest, Summary
+from byheart.learning.events import EpochEvent
 from byheart.report.answers import RecordText
 from byheart.report.blocks import Page
 from byheart.report.bundle_page import BundleFiles
@@ -132,23 +133,23 @@ def manifest_of(certificate: Certificate, **settings: Any) -> Manifest:
     )
 
 
-def epochs_of(num: int) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl."""
+def epochs_of(num: int) -> list[EpochEvent]:
+    """As a run tells them."""
     return [
-        {
-            "epoch": epoch,
-            "num_epochs": num,
-            "lora_rank": 8,
-            "learning_rate": 0.01 / epoch,
-            "objective": 2.0 / epoch,
-            "nll_nats": 3.0 / epoch,
-            "num_visited_records": 3,
-            "num_stubborn_tokens": 2 * (num - epoch),
-            "num_certified_records": min(epoch, 3),
-            "num_records": 3,
-            "seconds": 1.0,
-            "train_seconds": float(epoch),
-        }
+        EpochEvent(
+            epoch=epoch,
+            num_epochs=num,
+            lora_rank=8,
+            learning_rate=0.01 / epoch,
+            objective=2.0 / epoch,
+            nll_nats=3.0 / epoch,
+            num_visited_records=3,
+            num_stubborn_tokens=2 * (num - epoch),
+            num_certified_records=min(epoch, 3),
+            num_records=3,
+            seconds=1.0,
+            train_seconds=float(epoch),
+        )
         for epoch in range(1, num + 1)
     ]
 

@@ -16,11 +16,12 @@ from typing import Self
 from byheart.config import RunConfig
 from byheart.errors import ByheartError, InterruptedRunError
 from byheart.export.bundle import Bundle
+from byheart.export.epochs import read_epochs
 from byheart.export.manifest import MANIFEST_FILE
 from byheart.fingerprint import canonical_json
 from byheart.memory.records import Memory
 from byheart.model.base import Base, load
-from byheart.paper.findings import BUNDLES, SWEEP, UNSEEN, read_epochs
+from byheart.paper.findings import BUNDLES, SWEEP, UNSEEN
 from byheart.pipeline import learn
 from byheart.sweep.cell import Cell
 from byheart.sweep.engines import Job, Outcome

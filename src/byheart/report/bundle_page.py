@@ -5,16 +5,15 @@ Reads files alone and loads no model. Texts are handed in, or left out.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from byheart.certification.certificate import Certificate
 from byheart.certification.dynamics import dynamics_of
-from byheart.errors import ArtifactError
 from byheart.export.engine_certificate import EngineCertificate
+from byheart.export.epochs import EpochEvent, read_epochs
 from byheart.export.manifest import CERTIFICATE_FILE, METRICS_FILE, Manifest
 from byheart.report.answers import RecordText, answers
 from byheart.report.blocks import (
@@ -26,6 +25,7 @@ from byheart.report.blocks import (
     Page,
     ProbabilityGrid,
     Prose,
+    Scale,
     Section,
     Series,
     Table,
@@ -48,14 +48,14 @@ class BundleFiles:
         name: what to call it.
         manifest: how it came about.
         certificate: what was measured.
-        epochs: the lines of its metrics; none where they are not there.
+        epochs: of its run; none where its metrics are not there.
         engines: certificates of other engines.
     """
 
     name: str
     manifest: Manifest
     certificate: Certificate
-    epochs: Sequence[dict[str, Any]]
+    epochs: Sequence[EpochEvent]
     engines: Sequence[EngineCertificate]
 
     @classmethod
@@ -69,18 +69,9 @@ class BundleFiles:
             name=directory.resolve().name,
             manifest=Manifest.read(directory),
             certificate=Certificate.read(directory / CERTIFICATE_FILE),
-            epochs=_read_epochs(directory / METRICS_FILE),
+            epochs=read_epochs(directory) if (directory / METRICS_FILE).is_file() else [],
             engines=EngineCertificate.of_bundle(directory),
         )
-
-
-def _read_epochs(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read {path}: {error}; remove it, and the page does without") from error
 
 
 def bundle_page(files: BundleFiles, texts: Sequence[RecordText] | None) -> Page:
@@ -158,29 +149,33 @@ def _learning(files: BundleFiles) -> list[Block]:
     return [*blocks, convergence(files.epochs)]
 
 
-def convergence(epochs: Sequence[dict[str, Any]]) -> Charts:
-    """How learning went, epoch by epoch, as training saw it.
-
-    Args:
-        epochs: lines of ``metrics.jsonl``.
-    """
+def convergence(epochs: Sequence[EpochEvent]) -> Charts:
+    """How learning went, epoch by epoch, as training saw it."""
     across = Axis("epoch", ends=(1, max(len(epochs), 2)))
 
-    def over(label: str, *columns: tuple[str, str], scale: Any = "linear") -> Chart:
+    def over(label: str, *lines: tuple[str, Callable[[EpochEvent], float]], scale: Scale = "linear") -> Chart:
         series = [
-            Series(name, [(float(epoch["epoch"]), float(epoch[column])) for epoch in epochs], "line", index)
-            for index, (name, column) in enumerate(columns)
+            Series(name, [(epoch.epoch, value_of(epoch)) for epoch in epochs], "line", index)
+            for index, (name, value_of) in enumerate(lines)
         ]
         return Chart(across, Axis(label, scale, ends=(0, 1) if scale != "log" else None), series)
 
     return Charts(
         "Convergence, as training saw it",
         {
-            "stubborn tokens": over("stubborn tokens", ("stubborn tokens", "num_stubborn_tokens"), scale="log1p"),
-            "records above 0.5": over("records above 0.5", ("records above 0.5", "num_certified_records")),
-            "loss": over("loss (nats)", ("mean loss of visited tokens", "nll_nats"), ("objective", "objective")),
-            "learning rate": over("learning rate", ("learning rate", "learning_rate"), scale="log"),
-            "records visited": over("records visited", ("records visited", "num_visited_records")),
+            "stubborn tokens": over(
+                "stubborn tokens", ("stubborn tokens", lambda epoch: epoch.num_stubborn_tokens), scale="log1p"
+            ),
+            "records above 0.5": over(
+                "records above 0.5", ("records above 0.5", lambda epoch: epoch.num_certified_records)
+            ),
+            "loss": over(
+                "loss (nats)",
+                ("mean loss of visited tokens", lambda epoch: epoch.nll_nats),
+                ("objective", lambda epoch: epoch.objective),
+            ),
+            "learning rate": over("learning rate", ("learning rate", lambda epoch: epoch.learning_rate), scale="log"),
+            "records visited": over("records visited", ("records visited", lambda epoch: epoch.num_visited_records)),
         },
     )
 
