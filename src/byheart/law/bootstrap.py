@@ -16,7 +16,7 @@ from byheart.errors import LawError
 from byheart.law.cells import Cells, Floats
 from byheart.law.config import FitConfig
 from byheart.law.curves import Curve
-from byheart.law.form import Document
+from byheart.law.document import Document
 from byheart.law.solve import Solution, solve_again
 
 _DRAWS_EACH = 4

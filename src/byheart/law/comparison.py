@@ -17,7 +17,7 @@ from byheart.errors import LawError
 from byheart.law.alternatives import FORMS
 from byheart.law.cells import Cells, Floats
 from byheart.law.curves import Curve
-from byheart.law.form import Document
+from byheart.law.document import Document
 from byheart.law.leave_out import leave_out
 from byheart.law.quality import Quality, quality
 from byheart.law.solve import solve

@@ -16,7 +16,8 @@ from byheart.law.cells import Axis, Cells, Selection, select
 from byheart.law.comparison import FormFit, compare
 from byheart.law.config import FitConfig
 from byheart.law.curves import PaperCurve
-from byheart.law.form import Document, Law
+from byheart.law.document import Document
+from byheart.law.form import Law
 from byheart.law.leave_out import LeaveOut, leave_out
 from byheart.law.observation import Evidence
 from byheart.law.quality import Quality, quality

@@ -6,22 +6,15 @@ A group that cannot be fitted is kept as a refusal with its reason; the others a
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Self
 
-from pydantic import ValidationError
-
-from byheart.artifacts import read_json, write_json
-from byheart.errors import ArtifactError, LawError
+from byheart.errors import LawError
 from byheart.law.cells import Axis
 from byheart.law.config import FitConfig
+from byheart.law.document import Document, StoredDocument
 from byheart.law.fit import LawFit, fit_law
-from byheart.law.form import Document
 from byheart.law.observation import Evidence
 
 LAW_FILE = "law.json"
-KIND = "law"
-SCHEMA_VERSION = 1
 COMBINED = "combined"
 
 
@@ -34,8 +27,12 @@ class Refusal(Document):
     """Why, and what would mend it."""
 
 
-class LawFits(Document):
+class LawFits(StoredDocument):
     """The laws that a sweep's cells carry."""
+
+    kind = "law"
+    schema_version = 1
+    mend = "fit the sweep again"
 
     axis: Axis
     """What r is in all of them."""
@@ -56,25 +53,6 @@ class LawFits(Document):
         if self.combined is None or len(self.fits) + len(self.refusals) == 1:
             return self.fits
         return (*self.fits, self.combined)
-
-    def save(self, path: Path) -> None:
-        """Writes the laws as JSON, whole or not at all."""
-        write_json(path, KIND, SCHEMA_VERSION, self.model_dump(mode="json"))
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Reads what `save` wrote.
-
-        Raises:
-            ArtifactError: missing, damaged, or of a newer schema.
-        """
-        try:
-            return cls.model_validate(read_json(path, KIND, SCHEMA_VERSION))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise ArtifactError(
-                f"{path} is not a whole law: {'.'.join(map(str, first['loc']))}: {first['msg']}; fit the sweep again"
-            ) from error
 
 
 def num_fits(evidence: Evidence) -> int:

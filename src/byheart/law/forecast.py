@@ -27,8 +27,9 @@ from byheart.errors import LawError
 from byheart.law.alternatives import RelativeCurve
 from byheart.law.cells import Floats, Selection, select
 from byheart.law.curves import PaperCurve
+from byheart.law.document import Document
 from byheart.law.fit import fittable
-from byheart.law.form import Document, Law
+from byheart.law.form import Law
 from byheart.law.observation import Observation
 from byheart.law.solve import solve
 

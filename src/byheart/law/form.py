@@ -15,16 +15,11 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeFloat, PositiveFloat
+from pydantic import FiniteFloat, NonNegativeFloat, PositiveFloat
 
 from byheart.errors import LawError
 from byheart.law.cells import Axis, Floats
-
-
-class Document(BaseModel):
-    """Base of what stands in ``law.json``: frozen, and whole or refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+from byheart.law.document import Document
 
 
 class Law(Document):

@@ -13,7 +13,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from byheart.errors import LawError
 from byheart.law.cells import Cells
 from byheart.law.curves import Curve
-from byheart.law.form import Document
+from byheart.law.document import Document
 from byheart.law.quality import mape
 from byheart.law.solve import solve
 

@@ -13,8 +13,8 @@ from typing import Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from byheart.errors import LawError, SettingsError
+from byheart.law.document import Document
 from byheart.law.forecast import Forecast
-from byheart.law.form import Document
 from byheart.law.observation import Observation
 from byheart.law.recall import Recall
 

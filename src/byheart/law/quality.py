@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import NonNegativeFloat
 
 from byheart.law.cells import Floats
-from byheart.law.form import Document
+from byheart.law.document import Document
 
 
 class Quality(Document):

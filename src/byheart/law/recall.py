@@ -28,8 +28,8 @@ from scipy.optimize import minimize
 
 from byheart.errors import LawError
 from byheart.law.cells import Floats
+from byheart.law.document import Document
 from byheart.law.forecast import Forecast, fit_forecast
-from byheart.law.form import Document
 from byheart.law.observation import Observation
 
 Reading = Literal["law", "bits"]

@@ -14,21 +14,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import platformdirs
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
 
-from byheart.artifacts import read_json, write_json
 from byheart.config import RunConfig
-from byheart.errors import ArtifactError, LawError
+from byheart.errors import LawError
 from byheart.fingerprint import fingerprint
+from byheart.law.document import Document, StoredDocument
 from byheart.law.forecast import Forecast
-from byheart.law.form import Document
 from byheart.law.observation import Observation
 from byheart.law.recall import Recall
 from byheart.model.base import BaseIdentity
 from byheart.model.placement import Placement
 from byheart.planning.timing import Timing
 
-KIND, SCHEMA_VERSION = "calibration", 1
 _KEY_DIGITS = 16
 _NOT_LEARNT_BY = (
     "max_growths",
@@ -111,8 +109,12 @@ class CalibrationCell(Document):
         return Observation(**values, name=self.cell)
 
 
-class Calibration(Document):
+class Calibration(StoredDocument):
     """What a plan needs to know."""
+
+    kind = "calibration"
+    schema_version = 1
+    mend = "remove it, or calibrate again"
 
     subject: Subject
     """Of what it speaks."""
@@ -143,26 +145,6 @@ class Calibration(Document):
     def observations(self) -> list[Observation]:
         """The cells, as the law takes them."""
         return [cell.observation for cell in self.cells]
-
-    def save(self, path: Path) -> None:
-        """Writes the document, whole or not at all."""
-        write_json(path, KIND, SCHEMA_VERSION, self.model_dump(mode="json"))
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Reads what `save` wrote.
-
-        Raises:
-            ArtifactError: missing, damaged, or of a newer schema.
-        """
-        try:
-            return cls.model_validate(read_json(path, KIND, SCHEMA_VERSION))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise ArtifactError(
-                f"{path} is not a whole calibration: {'.'.join(map(str, first['loc']))}: {first['msg']}; remove it, or "
-                "calibrate again"
-            ) from error
 
 
 def settings_of(config: RunConfig) -> dict[str, dict[str, Any]]:

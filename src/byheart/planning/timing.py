@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeFloat
 
-from byheart.law.form import Document
+from byheart.law.document import Document
 from byheart.law.observation import Observation
 from byheart.law.plan import Need
 
