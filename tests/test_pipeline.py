@@ -93,7 +93,7 @@ def test_activations_on_disk_lie_in_the_runs_own_directory(tiny_memory, tiny_bas
     used = []
     empty = activations._empty
     monkeypatch.setattr(
-        activations, "_empty", lambda shape, dtype, path: used.append(path) or empty(shape, dtype, path)
+        activations, "_empty", lambda shape, dtype, path, device: used.append(path) or empty(shape, dtype, path, device)
     )
     short(tiny_memory, tiny_base, tmp_path, learn={"activation_memory_bytes": 0})
     assert used == [tmp_path / activations.FILE_NAME]

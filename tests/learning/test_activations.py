@@ -53,8 +53,8 @@ def test_what_stands_in_the_padding_does_not_matter(compute, split_model, tiny_e
     other_BTD = hidden.own.clone()
     other_BTD[1 if lengths[1] < lengths[0] else 0, min(lengths) :] = 7.0
     with torch.no_grad():
-        other = split_model.suffix(Rows(other_BTD, hidden.shared), batch.predicting_BT)
-        assert close(other, split_model.suffix(hidden, batch.predicting_BT))
+        other = split_model.suffix(Rows(other_BTD, hidden.shared), batch.predicting_A)
+        assert close(other, split_model.suffix(hidden, batch.predicting_A))
 
 
 def test_the_pad_token_does_not_matter(compute, tiny_encoded):

@@ -12,7 +12,9 @@ from byheart.model.split import SplitModel
 from models_for_tests import close, small
 
 
-def kernel(final_AD, weight_VD, target_A, *, bias, reduction, softcap, return_predicted_tokens, scale=1.0):
+def kernel(
+    final_AD, weight_VD, target_A, *, bias, reduction, softcap, return_predicted_tokens, chunk_mem_const, scale=1.0
+):
     """What liger-kernel's function computes, in plain torch, times ``scale``."""
     assert reduction == "none"
     assert return_predicted_tokens

@@ -53,7 +53,7 @@ class Script:
         for i in indices:
             self.visits[i] += 1
         num_stubborn = by_record(torch.tensor(nll), torch.arange(len(nll)), len(nll))[1]
-        outcome = BatchOutcome(indices, 0.5, torch.tensor(nll), torch.tensor(nll), num_stubborn)
+        outcome = BatchOutcome(indices, 0.5, torch.tensor(nll), torch.ones(len(nll)), torch.tensor(nll), num_stubborn)
         return [outcome], {"record": {"steps": 1.0}}
 
     @property

@@ -101,7 +101,7 @@ def test_the_answers_and_the_models_own_guesses_are_likely(split_model, activati
     likely = set(vocabulary.likely.tolist())
     batch, hidden = activations.batch([1])
     with torch.no_grad():
-        logits_AV = split_model.head(split_model.suffix(hidden, batch.predicting_BT))
+        logits_AV = split_model.head(split_model.suffix(hidden, batch.predicting_A))
     assert {word for record in tiny_encoded.records for word in record.answer_ids} <= likely
     assert set(logits_AV.argmax(-1).tolist()) <= likely
 
@@ -123,7 +123,7 @@ def test_a_step_measures_what_its_shortlist_says(make_stepper, activations, spli
     batch, hidden = activations.batch([0, 2])
     shortlist = vocabulary.draw(5)
     with torch.no_grad(), attached(split_model.model, stepper.adapter):
-        logits_AK = split_model.head(split_model.suffix(hidden, batch.predicting_BT), shortlist.word_K)
+        logits_AK = split_model.head(split_model.suffix(hidden, batch.predicting_A), shortlist.word_K)
     expected_A = F.cross_entropy(logits_AK + shortlist.weight_log_K, shortlist.place(batch.target_A), reduction="none")
     [outcome], _ = stepper.step([0, 2], 1e-3, {}, 5)
     assert close(outcome.nll_A, expected_A)

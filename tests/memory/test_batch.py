@@ -26,6 +26,7 @@ def test_a_batch_written_out():
     assert batch.tokens_BT.tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 0], [1, 2, 0, 0, 0]]
     assert batch.answer_mask_BT.int().tolist() == [[0, 0, 0, 1, 1], [0, 1, 1, 1, 0], [0, 1, 0, 0, 0]]
     assert batch.predicting_BT.int().tolist() == [[0, 0, 1, 1, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]
+    assert batch.predicting_A.tolist() == [2, 3, 5, 6, 7, 10]
     assert batch.target_A.tolist() == [4, 5, 7, 8, 9, 2]
     assert batch.record_A.tolist() == [0, 0, 1, 1, 1, 2]
     assert batch.position_A.tolist() == [0, 1, 0, 1, 2, 0]
@@ -64,7 +65,9 @@ def test_dtypes():
 
 def test_a_batch_moves_to_a_device():
     moved = collate(TWO, pad_id=0).to("meta")
-    assert {moved.tokens_BT.device.type, moved.answer_mask_BT.device.type, moved.predicting_BT.device.type} == {"meta"}
+    tensors = (moved.tokens_BT, moved.answer_mask_BT, moved.predicting_BT, moved.predicting_A, moved.target_A)
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.record_A.shape == moved.position_A.shape == moved.target_A.shape == (5,)
     assert moved.record_ids == ("a", "b")
 
 

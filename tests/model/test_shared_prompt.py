@@ -40,7 +40,7 @@ def test_logits_are_those_of_each_row_alone(model, tokens_BT, cut):
     reading_BT = torch.rand(3, 21 - NUM_SHARED, generator=torch.Generator().manual_seed(3)) < 0.5
     with torch.no_grad():
         expected_BTV = model(input_ids=tokens_BT, use_cache=False).logits
-        logits_AV = parts.head(parts.suffix(parts.prefix(rows_of(tokens_BT)), reading_BT))
+        logits_AV = parts.head(parts.suffix(parts.prefix(rows_of(tokens_BT)), reading_BT.flatten().nonzero()[:, 0]))
     assert close(logits_AV, expected_BTV[:, NUM_SHARED:][reading_BT])
 
 
@@ -50,7 +50,10 @@ def test_gradients_are_those_of_each_row_alone(model, tokens_BT):
     towards_AV = torch.randn(int(reading_BT.sum()), 97, generator=torch.Generator().manual_seed(5))
     parts = SplitModel(model, 2, **EVERYTHING)
     with attached(model, adapter):
-        (parts.head(parts.suffix(parts.prefix(rows_of(tokens_BT)), reading_BT)) * towards_AV).sum().backward()
+        (
+            parts.head(parts.suffix(parts.prefix(rows_of(tokens_BT)), reading_BT.flatten().nonzero()[:, 0]))
+            * towards_AV
+        ).sum().backward()
     oracle = whole_model.with_lora(model, adapter)
     logits_BTV = oracle(input_ids=tokens_BT, use_cache=False).logits
     (logits_BTV[:, NUM_SHARED:][reading_BT] * towards_AV).sum().backward()

@@ -101,7 +101,7 @@ def score_records(
         target_A = batch.target_A.to(base.device)
         with contextlib.nullcontext() if adapter is None else attached(base.model, adapter):
             tokens = whole.prefix(batch.tokens_BT.to(base.device))
-            final_AD = whole.suffix(tokens, batch.predicting_BT.to(base.device))
+            final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
             parts = [
                 score(whole.head(final_AD[chunk]), target_A[chunk])
                 for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS))

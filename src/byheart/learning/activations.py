@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from byheart.errors import ArtifactError
-from byheart.memory.batch import MemoryBatch, collate, num_shared_tokens
+from byheart.memory.batch import MemoryBatch, collate, num_shared_tokens, sent
 from byheart.memory.buckets import by_length
 from byheart.memory.encode import EncodedMemory
 from byheart.model.shared_prompt import Rows
@@ -40,7 +40,8 @@ class ActivationCache:
         shared_LD: states of what all prompts begin with, on the model's device, L = 0 for nothing; None where the model
             cannot share.
         device: the model's.
-        hidden_PD: in the model's dtype, on the CPU.
+        hidden_PD: in the model's dtype; on the model's device where it is a card and they are within the budget, else
+            on the CPU.
         starts: index into P of each record's first own position, and the end of the last.
         file: where the states live, if not in memory.
     """
@@ -60,7 +61,7 @@ class ActivationCache:
         num_shared = 0 if self.shared_LD is None else len(self.shared_LD)
         batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id, num_shared).to(self.device)
         rows = [self.hidden_PD[self.starts[i] : self.starts[i + 1]] for i in indices]
-        hidden_BTD = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+        hidden_BTD = sent(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), self.device)
         return batch, Rows(hidden_BTD, self.shared_LD)
 
     @property
@@ -109,13 +110,15 @@ def compute_activations(
         for indices in by_length(lengths, PREFIX_BATCH_TOKENS):
             batch = collate([memory.records[i] for i in indices], memory.pad_id, num_shared)
             hidden = split_model.prefix(Rows(batch.tokens_BT.to(device), shared_L))
-            hidden_BTD = hidden.own.cpu()
+            hidden_BTD = hidden.own
             if packed_PD is None:
                 # The same in every batch, to the dtype's rounding: one of them stands for all.
                 shared_LD = None if hidden.shared is None else hidden.shared.clone()
                 num_bytes = starts[-1] * hidden_BTD[0, 0].nbytes
                 file = directory / FILE_NAME if num_bytes > memory_budget_bytes else None
-                packed_PD = _empty((starts[-1], hidden_BTD.shape[-1]), hidden_BTD.dtype, file)
+                place = device if file is None and device.type == "cuda" else torch.device("cpu")
+                packed_PD = _empty((starts[-1], hidden_BTD.shape[-1]), hidden_BTD.dtype, file, place)
+            hidden_BTD = hidden_BTD.to(packed_PD.device)
             for i, hidden_TD in zip(indices, hidden_BTD, strict=True):
                 packed_PD[starts[i] : starts[i + 1]] = hidden_TD[: lengths[i]]
             advance(len(indices))
@@ -128,9 +131,9 @@ def compute_activations(
     return ActivationCache(memory, shared_LD, device, packed_PD, starts, file)
 
 
-def _empty(shape: tuple[int, int], dtype: torch.dtype, path: Path | None) -> Tensor:
+def _empty(shape: tuple[int, int], dtype: torch.dtype, path: Path | None, device: torch.device) -> Tensor:
     if path is None:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device=device)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _reserve(path, shape[0] * shape[1] * dtype.itemsize)

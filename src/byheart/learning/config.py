@@ -71,7 +71,8 @@ class LearnConfig(Settings):
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Time between checkpoints; they change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
-    """Cached activations beyond this live in a memory-mapped file in the output directory."""
+    """Cached activations beyond this live in a memory-mapped file in the output directory; within it they are in the
+    memory of the device that learns."""
     report_to: tuple[TrackerName, ...] = ()
     """Experiment trackers that are told every epoch's numbers and the settings, never what the records hold: one name
     or several. They change nothing in the result. None by default."""

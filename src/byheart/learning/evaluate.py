@@ -109,7 +109,7 @@ def _final_states(
     """
     for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
         batch, hidden = activations.batch(indices)
-        yield indices, batch, split_model.suffix(hidden, batch.predicting_BT)
+        yield indices, batch, split_model.suffix(hidden, batch.predicting_A)
 
 
 def _words_ahead(split_model: SplitModel, final_AD: Tensor, num_each: int) -> set[int]:

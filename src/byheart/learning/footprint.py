@@ -95,7 +95,7 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), attached(model, adapter):
         adapter.train()  # dropout keeps its masks
         try:
-            num_bytes = _kept_bytes(split_model, hidden, batch.predicting_BT)
+            num_bytes = _kept_bytes(split_model, hidden, batch.predicting_A)
         finally:
             adapter.train(is_training)
     layout = hidden.layout
@@ -109,7 +109,7 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
     )
 
 
-def _kept_bytes(split_model: SplitModel, hidden: Rows, reading_BT: Tensor) -> int:
+def _kept_bytes(split_model: SplitModel, hidden: Rows, reading_A: Tensor) -> int:
     """Bytes that autograd keeps of a forward pass, the model's own weights not counted."""
     weights = {weight.untyped_storage().data_ptr() for weight in split_model.model.parameters()}
     kept: dict[int, Tensor] = {}
@@ -121,7 +121,7 @@ def _kept_bytes(split_model: SplitModel, hidden: Rows, reading_BT: Tensor) -> in
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        final_AD = split_model.suffix(hidden, reading_BT)
+        final_AD = split_model.suffix(hidden, reading_A)
     kept.pop(final_AD.untyped_storage().data_ptr(), None)
     return final_AD.nbytes + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 

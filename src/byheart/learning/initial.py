@@ -44,8 +44,8 @@ def point_at(adapter: Adapter, split_model: SplitModel, activations: ActivationC
         seed: of the randomised decomposition.
     """
     inputs = _inputs(adapter, split_model, activations)
-    with torch.random.fork_rng():  # svd_lowrank draws from the global generator
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws from the CPU's global generator
+        torch.default_generator.manual_seed(seed)
         for lora_A, input_ND in zip(adapter.lora_A, inputs, strict=True):
             rows_RD = principal_rows(input_ND, adapter.placement.lora_rank)
             lora_A[: len(rows_RD)] = rows_RD.to(lora_A.device)
@@ -97,7 +97,7 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
             seen[site].append(flat_ND[own_N] if len(flat_ND) == num_all else flat_ND)
 
         with _watched(adapter, split_model.model, keep):
-            split_model.suffix(hidden, batch.predicting_BT)
+            split_model.suffix(hidden, batch.predicting_A)
     # An expert that no record asks has no inputs.
     nothing = [torch.empty(0, site.num_in) for site in adapter.placement.sites]
     return [

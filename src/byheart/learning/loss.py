@@ -75,7 +75,7 @@ def token_losses(
     if len(target_A) <= chunk_tokens:
         return one_chunk(final_AD, target_A)
     chunks = [
-        checkpoint(one_chunk, final_CD, target_C, use_reentrant=False)
+        checkpoint(one_chunk, final_CD, target_C, use_reentrant=False, preserve_rng_state=False)
         for final_CD, target_C in zip(final_AD.split(chunk_tokens), target_A.split(chunk_tokens), strict=True)
     ]
     return torch.cat([nll_C for nll_C, _ in chunks]), torch.cat([is_argmax_C for _, is_argmax_C in chunks])

@@ -38,6 +38,7 @@ class BatchOutcome:
         indices: the batch's records, as indices into the memory.
         objective: nats.
         nll_A: loss of each answer token in nats, fp32, on the CPU.
+        weight_A: how much each counted, fp32, on the CPU.
         worst_nll_B: largest loss of each record's answer tokens, nats.
         num_stubborn_B: of each record's answer tokens those at or below p = 0.5, int64.
     """
@@ -45,8 +46,14 @@ class BatchOutcome:
     indices: Sequence[int]
     objective: float
     nll_A: Tensor
+    weight_A: Tensor
     worst_nll_B: Tensor
     num_stubborn_B: Tensor
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether any token counted."""
+        return bool(self.weight_A.any())
 
 
 class Stepper:
@@ -139,10 +146,10 @@ class Stepper:
         """
         if not self.config.averaging:
             return
-        for parameter in self.parameters:
-            if state := self.optimizer.state.get(parameter):  # it has moved
-                weight = parameter.detach()
-                state.setdefault("mean", weight.clone()).lerp_(weight, 1 - self.config.averaging)
+        moved = [p for p in self.parameters if self.optimizer.state.get(p)]
+        means = [self.optimizer.state[p].setdefault("mean", p.detach().clone()) for p in moved]
+        if moved:
+            torch._foreach_lerp_(means, [p.detach() for p in moved], 1 - self.config.averaging)
 
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
@@ -154,9 +161,9 @@ class Stepper:
         if len(passes) == 1:
             nll_A, weight_A, seen, state = self._forward(indices, state, shortlist)
             value = objective(nll_A, weight_A, self.weighting.epsilon)
-            if weight_A.any():
+            if seen.has_weight:
                 (value * share_of_step).backward()
-            return replace(seen, objective=float(value.detach())), state
+            return replace(seen, objective=float(objective(seen.nll_A, seen.weight_A, self.weighting.epsilon))), state
         before = [parameter.grad for parameter in self.parameters]
         self.optimizer.zero_grad(set_to_none=True)
         all_seen: list[BatchOutcome] = []
@@ -164,10 +171,11 @@ class Stepper:
         for part in passes:
             nll_A, weight_A, seen, state = self._forward(part, state, shortlist)
             value = (weight_A * nll_A).sum() / len(indices)  # of the size of a mean: fp16 has room for no sums
-            if weight_A.any():
+            if seen.has_weight:
                 value.backward()
             all_seen.append(seen)
-            total, weighted = total + float(weight_A.sum()), weighted + float(value.detach()) * len(indices)
+            total = total + float(seen.weight_A.sum())
+            weighted = weighted + float((seen.weight_A * seen.nll_A).sum())
         # What `objective` divides by, known only now.
         divisor = total + self.weighting.epsilon or 1.0
         for parameter, grad in zip(self.parameters, before, strict=True):
@@ -181,6 +189,7 @@ class Stepper:
             indices,
             weighted / divisor,
             torch.cat([seen.nll_A for seen in all_seen]),
+            torch.cat([seen.weight_A for seen in all_seen]),
             torch.cat([seen.worst_nll_B for seen in all_seen]),
             torch.cat([seen.num_stubborn_B for seen in all_seen]),
         ), state
@@ -190,7 +199,7 @@ class Stepper:
     ) -> tuple[Tensor, Tensor, BatchOutcome, WeightingState]:
         """nll_A with gradient, weight_A, what the records showed (no objective yet), and the weighting's state."""
         batch, hidden = self.activations.batch(indices)
-        final_AD = self.split_model.suffix(hidden, batch.predicting_BT)
+        final_AD = self.split_model.suffix(hidden, batch.predicting_A)
         if self.fused_losses is not None:
             nll_A, is_argmax_A = self.fused_losses(final_AD, batch.target_A)
         else:
@@ -203,11 +212,14 @@ class Stepper:
             record_ids=batch.record_ids,
         )
         weight_A, state = self.weighting(tokens, state)
-        seen_A = tokens.nll_A.cpu()
+        seen_A, seen_weight_A = torch.stack([tokens.nll_A, weight_A.detach()]).cpu()  # a card is waited for once
         if not torch.isfinite(seen_A).all():
             raise self._diverged("a token's loss")
-        worst_nll_B, num_stubborn_B = by_record(seen_A, batch.record_A.cpu(), len(indices))
-        return nll_A, weight_A, BatchOutcome(indices, math.nan, seen_A, worst_nll_B, num_stubborn_B), state
+        num_answer_tokens_B = torch.tensor([len(self.memory.records[i].answer_ids) for i in indices])
+        record_A = torch.arange(len(indices)).repeat_interleave(num_answer_tokens_B)
+        worst_nll_B, num_stubborn_B = by_record(seen_A, record_A, len(indices))
+        seen = BatchOutcome(indices, math.nan, seen_A, seen_weight_A, worst_nll_B, num_stubborn_B)
+        return nll_A, weight_A, seen, state
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(

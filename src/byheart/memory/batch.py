@@ -43,6 +43,11 @@ class MemoryBatch:
         return torch.nn.functional.pad(self.answer_mask_BT[:, 1:], (0, 1), value=False)
 
     @cached_property
+    def predicting_A(self) -> Tensor:
+        """int64, the same positions, of all rows laid end to end."""
+        return self.predicting_BT.flatten().nonzero()[:, 0]
+
+    @cached_property
     def target_A(self) -> Tensor:
         """int64, the answer tokens packed: what is to be predicted."""
         return self.tokens_BT[self.answer_mask_BT]
@@ -58,8 +63,22 @@ class MemoryBatch:
         return (self.answer_mask_BT.cumsum(1) - 1)[self.answer_mask_BT]
 
     def to(self, device: torch.device | str) -> MemoryBatch:
-        """The same batch on another device."""
-        return MemoryBatch(self.tokens_BT.to(device), self.answer_mask_BT.to(device), self.record_ids)
+        """The same batch on another device, with what is packed of it: looked for there, each search of a mask would
+        make Python wait for a card.
+        """
+        moved = MemoryBatch(sent(self.tokens_BT, device), sent(self.answer_mask_BT, device), self.record_ids)
+        for name in ("predicting_A", "target_A", "record_A", "position_A"):
+            moved.__dict__[name] = sent(getattr(self, name), device)
+        return moved
+
+
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """``tensor`` on ``device``; to a card from pinned memory, so that Python does not wait for what the card still has
+    to do.
+    """
+    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def num_shared_tokens(records: Sequence[EncodedRecord]) -> int:

@@ -92,7 +92,9 @@ class Adapter(nn.Module):
     def rounded(self, dtype: torch.dtype) -> Adapter:
         """A copy whose weights are those that a file of ``dtype`` would hold."""
         copy = Adapter(self.placement, self.lora_A[0].device)
-        copy.load_tensors(self.tensors(dtype))
+        with torch.no_grad():
+            for theirs, mine in zip(copy.parameters(), self.parameters(), strict=True):
+                theirs.copy_(mine.to(dtype))
         return copy.eval()
 
     def sha256(self, dtype: torch.dtype) -> str:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -104,6 +105,7 @@ def attending(model: Any, layout: Layout) -> Iterator[Tensor]:
     finally:
         config._attn_implementation = own
         _layout.reset(token)
+        _causal_mask.cache_clear()  # of a long record it is as large as the square of its length
 
 
 def _attend(
@@ -165,13 +167,20 @@ def causal_mask(num_queries: int, num_keys: int, window: int | None, like: Tenso
         window: how far back a position may look, itself included; None for no bound.
         like: of the scores' dtype and device.
     """
-    at_Q = torch.arange(num_keys - num_queries, num_keys, device=like.device)[:, None]
-    at_K = torch.arange(num_keys, device=like.device)[None, :]
+    return _causal_mask(num_queries, num_keys, window, like.dtype, like.device)
+
+
+@lru_cache(maxsize=4)  # every layer of a pass asks for the same two; `attending` forgets them at its end
+def _causal_mask(
+    num_queries: int, num_keys: int, window: int | None, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    at_Q = torch.arange(num_keys - num_queries, num_keys, device=device)[:, None]
+    at_K = torch.arange(num_keys, device=device)[None, :]
     hidden_QK = at_K > at_Q
     if window is not None:
         hidden_QK |= at_K <= at_Q - window
-    mask_QK = torch.zeros(num_queries, num_keys, dtype=like.dtype, device=like.device)
-    return mask_QK.masked_fill_(hidden_QK, torch.finfo(like.dtype).min)[None, None]
+    mask_QK = torch.zeros(num_queries, num_keys, dtype=dtype, device=device)
+    return mask_QK.masked_fill_(hidden_QK, torch.finfo(dtype).min)[None, None]
 
 
 def _implementation(module: Any, name: str, num_keys: int, device: torch.device) -> Callable[..., tuple[Tensor, Any]]:

@@ -98,20 +98,20 @@ class SplitModel:
             handle.remove()
         raise ModelError(f"{type(self.model).__name__} never reached its layer {self.cut}")
 
-    def suffix(self, hidden: Rows, reading_BT: Tensor | None = None) -> Tensor:
+    def suffix(self, hidden: Rows, reading_A: Tensor | None = None) -> Tensor:
         """Final hidden states, normed: what the output head takes.
 
         Args:
             hidden: as `prefix` gives them.
-            reading_BT: the rows' own positions to be read, bool; None for all.
+            reading_A: the rows' own positions to be read, of all rows laid end to end, int64, rising; None for all.
 
         Returns:
             final_AD: at the positions read, packed by row, then by position.
         """
         decoder, list_name = decoder_layers(self.model)
-        if reading_BT is None:
-            reading_BT = torch.ones(hidden.own.shape[:2], dtype=torch.bool, device=hidden.own.device)
-        read_A = reading_BT.flatten().nonzero()[:, 0] + hidden.layout.num_shared
+        if reading_A is None:
+            reading_A = torch.arange(hidden.layout.num_rows * hidden.layout.num_each, device=hidden.own.device)
+        read_A = reading_A + hidden.layout.num_shared
         layer = getattr(decoder, list_name)[-1]
         with read_only_at(layer, read_A) if self.skips_unread else contextlib.nullcontext():
             if self.cut is None:
@@ -210,7 +210,7 @@ def _equals_whole(trial: SplitModel) -> bool:
         alone_BTV = torch.cat([model(input_ids=row_T[None], use_cache=False).logits.float() for row_T in tokens_BT])
         expected_AV = expected_BTV[:, num_shared:][reading_BT]
         try:
-            final_AD = trial.suffix(trial.prefix(tokens), reading_BT)
+            final_AD = trial.suffix(trial.prefix(tokens), reading_BT.flatten().nonzero()[:, 0])
             logits = trial.head(final_AD, word_K if trial.picks_words else None).float()
         except torch.OutOfMemoryError:  # says nothing of the parts
             raise
