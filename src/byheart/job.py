@@ -6,10 +6,8 @@ Memory → EncodedMemory → (Base, Placement) → ActivationCache → LearnResu
 from __future__ import annotations
 
 import math
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +21,7 @@ from byheart.config import RunConfig
 from byheart.export.bundle import Bundle, Claim, claim, clear
 from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Planned, Summary
 from byheart.fingerprint import fingerprint
-from byheart.learning.activations import ActivationCache, compute_activations
+from byheart.learning.activations import ActivationCache
 from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
 from byheart.learning.footprint import Footprint, measured, needed_bytes
@@ -44,7 +42,7 @@ from byheart.model.base import Base, load
 from byheart.model.placement import Placement, resolve
 from byheart.model.split import SplitModel, split
 from byheart.planning.choice import first_rank
-from byheart.planning.need import need_of
+from byheart.planning.need import need_of, reading
 from byheart.progress import Reporter
 
 
@@ -114,7 +112,7 @@ class Job:
         asked = self.config.placement.lora_rank
         outline = resolve(self.config.placement, self.base.model, asked if isinstance(asked, int) else 1)
         split_model = split(self.base.model, outline.layers[0])
-        with self.activations(split_model) as activations:
+        with reading(self.encoded, split_model, self.base, self.config, self.reporter, self.out) as activations:
             sized = self.sized(split_model, activations, outline)
             adapter = Adapter.initialised(sized.placement, self.base.device, self.config.seed)
             if self.config.learn.initial == "principal" and not self.is_resumed:
@@ -132,22 +130,6 @@ class Job:
         if self.out is not None:
             bundle.save(self.out)
         return bundle
-
-    @contextmanager
-    def activations(self, split_model: SplitModel) -> Iterator[ActivationCache]:
-        """The records' activations below the adapter, for the length of a block."""
-        with tempfile.TemporaryDirectory() as temporary:
-            with self.reporter.phase("reading", len(self.encoded)) as advance:
-                cache = compute_activations(
-                    split_model,
-                    self.encoded,
-                    self.base.device,
-                    memory_budget_bytes=self.config.learn.activation_memory_bytes,
-                    directory=self.out or Path(temporary),
-                    advance=advance,
-                )
-            with closing(cache):
-                yield cache
 
     def sized(self, split_model: SplitModel, activations: ActivationCache, outline: Placement) -> _Sized:
         """The rank that was asked for, the one that is planned, or by the rule by bits the one the memory needs."""

@@ -6,20 +6,21 @@ One pass over the records through the base model alone, without gradients.
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
 from byheart.config import RunConfig
 from byheart.law.plan import Need
-from byheart.learning.activations import compute_activations
+from byheart.learning.activations import ActivationCache, compute_activations
 from byheart.learning.evaluate import record_losses
 from byheart.memory.encode import EncodedMemory, encode
 from byheart.memory.records import Memory
 from byheart.model.base import Base
 from byheart.model.placement import Placement
-from byheart.model.split import split
+from byheart.model.split import SplitModel, split
 from byheart.progress import Reporter
 
 _SMALLEST_NLL_NATS = 1e-6
@@ -41,18 +42,41 @@ def measured_need(memory: Memory, base: Base, config: RunConfig, outline: Placem
     """
     encoded = encode(memory, base.tokenizer, config.encode, base.max_tokens)
     split_model = split(base.model, outline.layers[0])
-    with tempfile.TemporaryDirectory() as directory:
+    with reading(encoded, split_model, base, config, reporter) as activations:
+        return need_of(encoded, record_losses(split_model, activations).sum_N)
+
+
+@contextmanager
+def reading(
+    encoded: EncodedMemory,
+    split_model: SplitModel,
+    base: Base,
+    config: RunConfig,
+    reporter: Reporter,
+    directory: Path | None = None,
+) -> Iterator[ActivationCache]:
+    """The records' activations below the adapter, for the length of a block.
+
+    Args:
+        encoded: the records.
+        split_model: the model, cut there.
+        base: the model.
+        config: how much memory they may take.
+        reporter: told how far the pass is.
+        directory: for what memory does not hold; None: one of its own, gone with the block.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
         with reporter.phase("reading", len(encoded)) as advance:
             activations = compute_activations(
                 split_model,
                 encoded,
                 base.device,
                 memory_budget_bytes=config.learn.activation_memory_bytes,
-                directory=Path(directory),
+                directory=directory or Path(temporary),
                 advance=advance,
             )
         with closing(activations):
-            return need_of(encoded, record_losses(split_model, activations).sum_N)
+            yield activations
 
 
 def need_of(encoded: EncodedMemory, nll_before_N: Tensor) -> Need:
