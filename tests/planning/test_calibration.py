@@ -50,8 +50,25 @@ def test_other_weights_have_none(stored, tiny_base, outline, config):
 def test_one_made_with_other_settings_is_not_taken(stored, tiny_base, outline, config):
     stored()
     other = RunConfig.build({"learn": {"epochs": 3}}, model=tiny_base.identity.name, layers="all")
-    with pytest.raises(LawError, match=r"was made with another learn\.epochs;"):
+    with pytest.raises(LawError, match=r"was made with another learn\.epochs; plan with the defaults"):
         find(tiny_base.identity, outline, other)
+
+
+def test_one_that_defaults_have_left_behind_is_to_be_made_anew(tiny_base, outline, config, by_bits):
+    old = {**by_bits.settings, "learn": {**by_bits.settings["learn"], "epochs": 3}}
+    by_bits.model_copy(update={"settings": old}).save(module.user_directory() / by_bits.subject.file_name)
+    with pytest.raises(LawError, match=r"another learn\.epochs; make it anew: byheart calibrate .* --layers all$"):
+        find(tiny_base.identity, outline, config)
+
+
+def test_a_users_own_of_other_settings_leaves_the_one_that_ships(
+    stored, tiny_base, outline, config, by_bits, tmp_path, monkeypatch
+):
+    old = {**by_bits.settings, "learn": {**by_bits.settings["learn"], "epochs": 3}}
+    by_bits.model_copy(update={"settings": old, "num_failed": 7}).save(tmp_path / "old" / by_bits.subject.file_name)
+    monkeypatch.setattr(module, "directories", lambda: [tmp_path / "old", module.user_directory()])
+    stored()
+    assert find(tiny_base.identity, outline, config).num_failed == 0
 
 
 def test_settings_that_decide_nothing_do_not_keep_one_away(stored, tiny_base, outline):
@@ -84,6 +101,7 @@ def test_the_command_that_makes_one_has_what_is_no_default():
     command = "byheart calibrate smollm2-135m --layers 20 --modules down_proj --method sft"
     assert calibrate_command(config) == command
     assert calibrate_command(RunConfig()) == "byheart calibrate smollm2-135m"
+    assert calibrate_command(RunConfig.build(None, model="my model; x")) == "byheart calibrate 'my model; x'"
 
 
 def test_those_that_ship_with_the_package_can_be_read_and_give_plans():

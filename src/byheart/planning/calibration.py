@@ -8,6 +8,7 @@ among those that ship with the package; and it counts only for runs with the set
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -182,7 +183,7 @@ def user_directory() -> Path:
 
 
 def find(base: BaseIdentity, placement: Placement, config: RunConfig) -> Calibration:
-    """The calibration for a run.
+    """The calibration for a run: of those there are, the first that was made with its settings.
 
     Args:
         base: the model.
@@ -194,20 +195,24 @@ def find(base: BaseIdentity, placement: Placement, config: RunConfig) -> Calibra
         ArtifactError: it is damaged, or of a newer schema.
     """
     subject = Subject.of(base, placement, config.method.name)
-    path = next((path for each in directories() if (path := each / subject.file_name).is_file()), None)
-    if path is None:
+    found = [Calibration.read(path) for each in directories() if (path := each / subject.file_name).is_file()]
+    if not found:
         raise LawError(
             f"there is no calibration of {base.name} with layers {config.placement.layers}, modules "
             f"{config.placement.modules} and {config.method.name}; make one: {calibrate_command(config)}"
         )
-    calibration = Calibration.read(path)
-    if names := differing(settings_of(config), calibration.settings):
-        raise LawError(
-            f"the calibration of {base.name} with layers {config.placement.layers} and modules "
-            f"{config.placement.modules} was made with another {', '.join(names)}; plan with the defaults, or give "
-            "--lora-rank"
-        )
-    return calibration
+    differences = [differing(settings_of(config), each.settings) for each in found]
+    for calibration, names in zip(found, differences, strict=True):
+        if not names:
+            return calibration
+    default = settings_of(RunConfig.build(None, method=config.method.name))
+    mend = "plan with the defaults, or give --lora-rank"
+    if settings_of(config) == default:  # they were others when it was made
+        mend = f"make it anew: {calibrate_command(config)}"
+    raise LawError(
+        f"the calibration of {base.name} with layers {config.placement.layers} and modules "
+        f"{config.placement.modules} was made with another {', '.join(differences[0])}; {mend}"
+    )
 
 
 def calibrate_command(config: RunConfig) -> str:
@@ -215,7 +220,7 @@ def calibrate_command(config: RunConfig) -> str:
     default, options = RunConfig(), []
     for name in ("layers", "modules"):
         if (value := getattr(config.placement, name)) != getattr(default.placement, name):
-            options.append(f"--{name} {value}")
+            options += [f"--{name}", value]
     if config.method.name != default.method.name:
-        options.append(f"--method {config.method.name}")
-    return " ".join(["byheart calibrate", config.model.name, *options])
+        options += ["--method", config.method.name]
+    return shlex.join(["byheart", "calibrate", config.model.name, *options])
