@@ -73,7 +73,8 @@ def test_without_a_law_it_is_planned_by_bits_and_no_loss_is_predicted():
     [
         (Need(10, 100, 6.0), {}),
         (Need(10, 800, 2.5), {"num_answer_tokens": 2.0, "lora_rank": 2.0}),
-        (Need(1, 50, 1.25), {"nll_before_nats": 2.0}),
+        (Need(1, 50, 1.25), {"nll_before_nats": 2.0, "bits": 1.2}),
+        (Need(1, 400, 13.7), {"bits": 2.0, "lora_rank": 2.0}),
     ],
     ids=str,
 )
@@ -99,6 +100,14 @@ def test_more_rank_never_promises_less(length, nll_nats, ranks):
     assert len(losses) == len(rows)
     assert losses == sorted(losses, reverse=True)
     assert 0 <= losses[-1] <= losses[0] <= nll_nats
+
+
+@pytest.mark.parametrize(
+    ("probability", "told"),
+    [(1.0, ">0.99"), (0.8999, "0.89"), (0.9, "0.90"), (0.29, "0.29"), (0.011, "0.01"), (0.004, "<0.01")],
+)
+def test_a_probability_is_told_as_no_higher_than_it_is(probability, told):
+    assert planned().chosen.model_copy(update={"probability": probability}).told_probability == told
 
 
 def test_needs_and_ranks_that_are_none_are_refused():

@@ -35,9 +35,9 @@ def test_a_goal_that_is_no_share_is_refused(by_law, goal):
 def test_the_reason_tells_rank_probability_and_how_far_it_extrapolates(by_law):
     plan = plan_for(NEED, by_law)
     told = reason(plan)
-    assert f"rank {plan.lora_rank} certifies every record with probability {plan.chosen.probability:.2f}" in told
+    assert f"rank {plan.lora_rank} certifies every record with probability {plan.chosen.told_probability}" in told
     assert "extrapolating" not in told
     far = reason(plan_for(Need(10, 100, 137.0), by_law))
     assert "extrapolating: " in far
-    assert "the loss before by a factor of 10" in far
+    assert "the loss before by a factor of 10, the bits to learn by a factor of 5" in far
     assert "no rank that may be taken reaches 0.9" in reason(plan_for(NEED, by_law, ranks=(1,)))

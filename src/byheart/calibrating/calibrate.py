@@ -163,7 +163,7 @@ def _bits_per_unit(kind: str, base: Base, config: RunConfig, outline: Placement)
     sample: dict[str, Any] = SAMPLES[kind]
     memory = build(parse(sample), base.tokenizer)
     need = measured_need(memory, base, config, outline, Silent())
-    return need.num_answer_tokens * need.nll_before_nats / math.log(2) / sample[size_field(kind)]
+    return need.bits / sample[size_field(kind)]
 
 
 def _row(result: CellResult) -> CalibrationCell:

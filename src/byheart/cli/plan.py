@@ -117,13 +117,13 @@ def sentences(made: Plan, calibration: Calibration) -> list[str]:
     """What a plan comes to, and what to be wary of."""
     from byheart.planning.planner import beyond
 
-    chosen = made.chosen
+    chosen, sure = made.chosen, made.chosen.told_probability
     if made.is_reached:
-        told = [f"Rank {chosen.lora_rank} is the smallest that reaches the goal, with probability {_p(chosen)}."]
+        told = [f"Rank {chosen.lora_rank} is the smallest that reaches the goal, with probability {sure}."]
     else:
         told = [
             f"No rank reaches the goal with probability {made.confidence:g}; rank {chosen.lora_rank} comes nearest, "
-            f"with {_p(chosen)}. Adapt more layers, or split the memory."
+            f"with {sure}. Adapt more layers, or split the memory."
         ]
     if made.extrapolates:
         told.append(f"This extrapolates: outside what was calibrated lies {beyond(made)}.")
@@ -149,11 +149,4 @@ def _row(each: PlannedRank) -> tuple[str, ...]:
     loss = "–" if each.predicted_nll_nats is None else f"{each.predicted_nll_nats:.3f}"
     about = "–" if each.seconds is None else clock(each.seconds)
     size = each.adapter_bytes / 1e6
-    return str(each.lora_rank), _p(each), loss, f"{each.num_parameters:,}", f"{size:.3g} MB", about
-
-
-def _p(each: PlannedRank) -> str:
-    """A probability that is never shown as certain, nor as high as it is not: rounded down."""
-    if each.probability > 0.99:
-        return ">0.99"
-    return "<0.01" if each.probability < 0.01 else f"{int(100 * each.probability) / 100:.2f}"
+    return str(each.lora_rank), each.told_probability, loss, f"{each.num_parameters:,}", f"{size:.3g} MB", about

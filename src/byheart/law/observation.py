@@ -15,6 +15,15 @@ from byheart.errors import LawError, SettingsError, unknown
 DONE, FAILED = "done", "failed"
 
 
+def bits_lacking(num_answer_tokens: float, nll_before_nats: float) -> float:
+    """Bits that a base model lacks for a memory's answers: ℓ·L_before / ln 2.
+
+    >>> bits_lacking(10, math.log(2))
+    10.0
+    """
+    return num_answer_tokens * nll_before_nats / math.log(2)
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One cell that ran to its end.
@@ -59,6 +68,11 @@ class Observation:
     def nll_drop_nats(self) -> float:
         """ΔL: what the adapter took off the mean loss."""
         return self.nll_before_nats - self.nll_after_nats
+
+    @property
+    def bits(self) -> float:
+        """There were to learn."""
+        return bits_lacking(self.num_answer_tokens, self.nll_before_nats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ still answers, but says that it extrapolates, and by which factor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -15,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from byheart.errors import LawError, SettingsError
 from byheart.law.document import Document
 from byheart.law.forecast import Forecast
-from byheart.law.observation import Observation
+from byheart.law.observation import Observation, bits_lacking
 from byheart.law.recall import Recall
 
 CONFIDENCE = 0.9
@@ -45,6 +46,11 @@ class Need:
             if not getattr(self, name) > 0:
                 raise LawError(f"{name} is {getattr(self, name)}: a plan needs a positive number")
 
+    @property
+    def bits(self) -> float:
+        """There are to learn."""
+        return bits_lacking(self.num_answer_tokens, self.nll_before_nats)
+
 
 class Span(Document):
     """From where to where something was calibrated."""
@@ -62,11 +68,14 @@ class Span(Document):
 
 
 class Spans(Document):
-    """The cells' ranges."""
+    """The cells' ranges. A long memory and one that is far from the base model may each lie within theirs while one
+    that is both asks for more bits than any cell had: so these have a range too.
+    """
 
     lora_rank: Span
     num_answer_tokens: Span
     nll_before_nats: Span
+    bits: Span
 
     @classmethod
     def of(cls, observations: Sequence[Observation]) -> Self:
@@ -89,8 +98,18 @@ class PlannedRank(Document):
     seconds: NonNegativeFloat | None
     """About, on a machine like the calibration's; null where that is not known."""
     extrapolation: float = Field(ge=1)
-    """Factor by which this rank, the length or the loss before lies outside what was calibrated; the largest of the
-    three, 1 where all are within."""
+    """Factor by which this rank, the length, the loss before or the bits to learn lie outside what was calibrated; the
+    largest of the four, 1 where all are within."""
+
+    @property
+    def told_probability(self) -> str:
+        """Its probability for a person: never shown as certain, nor as higher than it is, hence rounded down."""
+        if self.probability > 0.99:
+            return ">0.99"
+        if self.probability < 0.01:
+            return "<0.01"
+        percent = math.floor(100 * self.probability + 1e-9)  # 100 · 0.29 is a little less than 29 to a computer
+        return f"{percent / 100:.2f}"
 
 
 class Plan(Document):
@@ -104,8 +123,8 @@ class Plan(Document):
     num_answer_tokens: PositiveInt
     nll_before_nats: PositiveFloat
     extrapolations: dict[str, float]
-    """Factors by which the chosen rank, the length and the loss before lie outside what was calibrated; only of those
-    that do."""
+    """Factors by which the chosen rank, the length, the loss before and the bits to learn lie outside what was
+    calibrated; only of those that do."""
     reading: str
     """From what the probability is read: law, or bits."""
     ranks: tuple[PlannedRank, ...]
@@ -161,8 +180,8 @@ def make_plan(
         raise SettingsError(f"ranks {list(ranks)}: give at least one, each 1 or more")
     size = (need.num_answer_tokens, need.nll_before_nats)
     memory_beyond = {
-        "num_answer_tokens": spans.num_answer_tokens.beyond(need.num_answer_tokens),
-        "nll_before_nats": spans.nll_before_nats.beyond(need.nll_before_nats),
+        name: getattr(spans, name).beyond(getattr(need, name))
+        for name in ("num_answer_tokens", "nll_before_nats", "bits")
     }
     planned = [
         PlannedRank(

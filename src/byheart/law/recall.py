@@ -30,7 +30,7 @@ from byheart.errors import LawError
 from byheart.law.cells import Floats
 from byheart.law.document import Document
 from byheart.law.forecast import Forecast, fit_forecast
-from byheart.law.observation import Observation
+from byheart.law.observation import Observation, bits_lacking
 
 Reading = Literal["law", "bits"]
 CELLS_NEEDED = 6
@@ -131,7 +131,7 @@ def _features(
 ) -> tuple[float, ...]:
     """What the curve is a function of; each rises with the probability."""
     if reading == "bits":
-        return math.log(size), -math.log(num_answer_tokens * nll_before_nats / math.log(2))
+        return math.log(size), -math.log(bits_lacking(num_answer_tokens, nll_before_nats))
     if forecast is None:
         raise LawError("this probability is read from the law, and no law was given with it; calibrate anew")
     drop = forecast.unclipped_nats(size, num_answer_tokens, nll_before_nats)
@@ -175,7 +175,7 @@ def penalised_logistic(design_NP: Floats, reached_N: Floats) -> Floats:
         reached_N: 0 or 1.
 
     Raises:
-        LawError: the optimiser does not converge.
+        LawError: from no start a likelihood above zero was found.
     """
     num_constants = design_NP.shape[1]
 

@@ -58,7 +58,7 @@ def reason(plan: Plan) -> str:
     """Why a plan has its rank, in a sentence for a person."""
     chosen = plan.chosen
     goal = "every record" if plan.goal == 1 else f"{plan.goal:.0%} of the records"
-    told = f"planned: rank {chosen.lora_rank} certifies {goal} with probability {chosen.probability:.2f}"
+    told = f"planned: rank {chosen.lora_rank} certifies {goal} with probability {chosen.told_probability}"
     if not plan.is_reached:
         told += f" (no rank that may be taken reaches {plan.confidence:g})"
     if plan.extrapolates:
@@ -68,5 +68,10 @@ def reason(plan: Plan) -> str:
 
 def beyond(plan: Plan) -> str:
     """How far a plan lies outside what was calibrated."""
-    names = {"lora_rank": "the rank", "num_answer_tokens": "the length", "nll_before_nats": "the loss before"}
+    names = {
+        "lora_rank": "the rank",
+        "num_answer_tokens": "the length",
+        "nll_before_nats": "the loss before",
+        "bits": "the bits to learn",
+    }
     return ", ".join(f"{names[name]} by a factor of {by:.2g}" for name, by in plan.extrapolations.items())

@@ -39,11 +39,8 @@ class Timing(Document):
         """Fitted to cells and what each took; None where they are too few, or a time was not measured."""
         if len(observations) < CELLS_NEEDED or min(seconds) <= 0:
             return None
-        rows = [
-            (math.log(cell.num_answer_tokens), _log_load(cell, cell.num_answer_tokens, cell.nll_before_nats))
-            for cell in observations
-        ]
-        feature_NF, log_N = np.array(rows), np.log(np.array(seconds))
+        feature_NF = np.array([_features(cell, cell.num_parameters) for cell in observations])
+        log_N = np.log(np.array(seconds))
         centre_F, mean = feature_NF.mean(axis=0), log_N.mean()
         slope_F = _slopes(feature_NF - centre_F, log_N - mean)
         left_N = log_N - mean - (feature_NF - centre_F) @ slope_F
@@ -61,13 +58,13 @@ class Timing(Document):
             need: what there is to learn.
             num_parameters: of the adapter.
         """
-        log_load = math.log(need.num_answer_tokens * need.nll_before_nats / math.log(2) / num_parameters)
-        logarithm = self.intercept + self.length_exponent * math.log(need.num_answer_tokens)
-        return math.exp(logarithm + self.load_exponent * log_load)
+        log_length, log_load = _features(need, num_parameters)
+        return math.exp(self.intercept + self.length_exponent * log_length + self.load_exponent * log_load)
 
 
-def _log_load(cell: Observation, num_answer_tokens: int, nll_before_nats: float) -> float:
-    return math.log(num_answer_tokens * nll_before_nats / math.log(2) / cell.num_parameters)
+def _features(memory: Observation | Need, num_parameters: int) -> tuple[float, float]:
+    """The logarithms of ℓ and of the bits a parameter."""
+    return math.log(memory.num_answer_tokens), math.log(memory.bits / num_parameters)
 
 
 def _slopes(feature_NF: np.ndarray, target_N: np.ndarray) -> np.ndarray:
