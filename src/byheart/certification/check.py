@@ -122,21 +122,15 @@ def all_above(base: Base, adapter: Adapter, memory: EncodedMemory, config: Certi
 
 def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], texts: TokenTexts) -> RecordCertificate:
     """The verdict on one record from its full pass and its free run."""
-    differing = next(
-        (i for i, token_id in enumerate(record.answer_ids) if list(run_ids[i : i + 1]) != [token_id]), None
-    )
+    failure = first_failure(record.answer_ids, run_ids, texts)
     p = _shortest(scores.p_A)
     verdict: Verdict
-    if differing is not None:
+    if failure is not None:
         verdict = "failed"
     elif all(value > CERTIFIED_PROBABILITY for value in p):
         verdict = "certified"
     else:
         verdict = "recited"
-    failure = None
-    if differing is not None:
-        came = texts[run_ids[differing]] if differing < len(run_ids) else ""
-        failure = Failure(position=differing, expected=texts[record.answer_ids[differing]], got=came)
     return RecordCertificate(
         id=record.id,
         verdict=verdict,
@@ -171,6 +165,15 @@ class TokenTexts:
         if token_id not in self._known:
             self._known[token_id] = text_of(self._tokenizer, [token_id])
         return self._known[token_id]
+
+
+def first_failure(answer_ids: Sequence[int], run_ids: Sequence[int], texts: TokenTexts) -> Failure | None:
+    """Where a free run, in whatever engine, first left the answer; None where it gave all of it back."""
+    for at, expected in enumerate(answer_ids):
+        came = run_ids[at] if at < len(run_ids) else None
+        if came != expected:
+            return Failure(position=at, expected=texts[expected], got="" if came is None else texts[came])
+    return None
 
 
 def _subject(base: Base, adapter_sha256: str, memory: EncodedMemory) -> Subject:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import torch
 
-from byheart.certification.certificate import Failure
-from byheart.certification.check import TokenTexts
+from byheart.certification.check import TokenTexts, first_failure
 from byheart.errors import BundleError, ModelError
 from byheart.export.bundle import Bundle
 from byheart.export.engine_certificate import ChatVerdict, EngineCertificate, EngineNumerics, EngineRecord
@@ -107,16 +106,11 @@ def _chat(engine: LlamaCpp, bundle: Bundle, record: Record, ids: EncodedRecord) 
 
 
 def _judge(record: Record, ids: EncodedRecord, run: Run, chat: ChatVerdict, texts: TokenTexts) -> EngineRecord:
-    expected = ids.answer_ids
-    differing = next((i for i, token_id in enumerate(expected) if run.ids[i : i + 1] != (token_id,)), None)
-    failure = None
-    if differing is not None:
-        got = texts[run.ids[differing]] if differing < len(run.ids) else ""
-        failure = Failure(position=differing, expected=texts[expected[differing]], got=got)
-    same = list(zip(expected[:differing], run.candidates, strict=False))
+    failure = first_failure(ids.answer_ids, run.ids, texts)
+    same = list(zip(ids.answer_ids[: failure.position if failure else None], run.candidates, strict=False))
     return EngineRecord(
         id=record.id,
-        verdict="exact" if differing is None else "failed",
+        verdict="failed" if failure else "exact",
         p=tuple(None if known is None else math.exp(known[token_id]) for token_id, known in same),
         logit_margin=tuple(None if known is None else margin_nats(known, token_id) for token_id, known in same),
         first_failure=failure,
