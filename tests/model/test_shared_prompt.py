@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from byheart.model import shared_prompt
 from byheart.model.adapter import attached
 from byheart.model.shared_prompt import Rows, causal_mask
 from byheart.model.split import SplitModel, split
@@ -105,6 +106,20 @@ def test_a_model_with_attention_of_its_own_runs_each_row_whole(monkeypatch):
     )
     parts = split(model, 2)
     assert (parts.cut, parts.shares_prompt, parts.picks_words) == (2, False, True)
+
+
+def test_the_check_on_loading_tries_the_attention_of_long_rows_too(monkeypatch):
+    implementation = shared_prompt._implementation
+
+    def wrong_where_fused(*which):
+        attend = implementation(*which)
+        if attend.__name__ != "sdpa_attention_forward":
+            return attend
+        return lambda *states, **options: (attend(*states, **options)[0].flip(1), None)
+
+    assert split(small("llama"), 1).shares_prompt
+    monkeypatch.setattr(shared_prompt, "_implementation", wrong_where_fused)
+    assert not split(small("llama"), 1).shares_prompt
 
 
 def test_masks_look_back_no_further_than_the_window():

@@ -86,6 +86,17 @@ class Layout:
 
 
 _layout: ContextVar[tuple[Layout, str]] = ContextVar(_NAME)
+_short: ContextVar[int] = ContextVar(f"{_NAME}_short", default=SHORT)
+
+
+@contextlib.contextmanager
+def as_if_long() -> Iterator[None]:
+    """Rows of any length get the attention of long ones, for the length of the block: so short ones can try it."""
+    token = _short.set(0)
+    try:
+        yield
+    finally:
+        _short.reset(token)
 
 
 @contextlib.contextmanager
@@ -188,7 +199,7 @@ def _implementation(module: Any, name: str, num_keys: int, device: torch.device)
     is the slower by far on a CPU; else the one it is set to, PyTorch's standing in for what takes no mask.
     """
     plain = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-    if plain is not None and (name == "eager" or (device.type == "cpu" and num_keys <= SHORT)):
+    if plain is not None and (name == "eager" or (device.type == "cpu" and num_keys <= _short.get())):
         return plain
     registry: Any = AttentionInterface()
     return registry["sdpa"]

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from byheart.errors import ModelError
 from byheart.model.base import decoder_layers
 from byheart.model.reading import read_only_at
-from byheart.model.shared_prompt import Rows, attending
+from byheart.model.shared_prompt import Rows, as_if_long, attending
 
 NOISE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 """Largest difference of logits, as a share of the largest logit, that counts as the dtype's own rounding; more does
@@ -210,8 +210,11 @@ def _equals_whole(trial: SplitModel) -> bool:
         alone_BTV = torch.cat([model(input_ids=row_T[None], use_cache=False).logits.float() for row_T in tokens_BT])
         expected_AV = expected_BTV[:, num_shared:][reading_BT]
         try:
-            final_AD = trial.suffix(trial.prefix(tokens), reading_BT.flatten().nonzero()[:, 0])
-            logits = trial.head(final_AD, word_K if trial.picks_words else None).float()
+            got = []
+            for attention in (contextlib.nullcontext, as_if_long)[: 1 + trial.shares_prompt]:
+                with attention():
+                    final_AD = trial.suffix(trial.prefix(tokens), reading_BT.flatten().nonzero()[:, 0])
+                got.append(trial.head(final_AD, word_K if trial.picks_words else None).float())
         except torch.OutOfMemoryError:  # says nothing of the parts
             raise
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError):
@@ -219,7 +222,7 @@ def _equals_whole(trial: SplitModel) -> bool:
     expected = expected_AV[:, word_K] if trial.picks_words else expected_AV
     noise = NOISE[model.dtype] * expected_BTV.abs().max()
     noise = torch.maximum(noise, torch.minimum(3 * (alone_BTV - expected_BTV).abs().max(), 8 * noise))
-    return logits.shape == expected.shape and bool((logits - expected).abs().max() <= noise)
+    return all(logits.shape == expected.shape and bool((logits - expected).abs().max() <= noise) for logits in got)
 
 
 @contextlib.contextmanager
