@@ -1,5 +1,6 @@
 from safetensors.numpy import load
 
+from byheart.sweep import measure
 from byheart.sweep.engines import Job
 from byheart.sweep.run import run_job
 
@@ -37,10 +38,19 @@ def test_a_mistake_of_ours_says_where(tiny_cells, monkeypatch):
     assert "test_run.py" in (outcome.traceback or "")
 
 
+def test_a_measure_that_is_no_number_fails_its_cell_and_not_the_sweep(tiny_cells, monkeypatch):
+    real = measure.Measured
+    monkeypatch.setattr(measure, "Measured", lambda **values: real(**{**values, "nll_after_nats": float("inf")}))
+    outcome = run_job(job(tiny_cells[0]))
+    assert outcome.numbers is None
+    assert "nll_after_nats" in (outcome.error or "")
+    assert "finite number" in (outcome.error or "")
+
+
 def test_the_base_model_is_loaded_once_for_jobs_that_share_it(tiny_cells, monkeypatch):
     from byheart.sweep import run
 
-    run._loaded.cache_clear()
+    run.loaded.cache_clear()
     loads = []
     real = run.load
     monkeypatch.setattr(run, "load", lambda config: loads.append(config.dtype) or real(config))

@@ -7,26 +7,24 @@ same cells that a sweep's workers would have run, and lie where those lie.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from byheart.config import RunConfig
-from byheart.errors import ByheartError, InterruptedRunError
+from byheart.errors import InterruptedRunError
 from byheart.export.bundle import Bundle
 from byheart.export.epochs import read_epochs
 from byheart.export.manifest import MANIFEST_FILE
-from byheart.fingerprint import canonical_json
 from byheart.memory.records import Memory
-from byheart.model.base import Base, load
 from byheart.paper.findings import BUNDLES, SWEEP, UNSEEN
 from byheart.pipeline import learn
 from byheart.sweep.cell import Cell
 from byheart.sweep.engines import Job, Outcome
 from byheart.sweep.measure import Costs, begin_peak, measured, peak_memory
 from byheart.sweep.results import CELLS, RESULT_FILE
+from byheart.sweep.run import loaded
 from byheart.tasks.registry import build_unseen, unseen_flaw
 
 
@@ -45,13 +43,12 @@ class KeepingEngine:
         self._directory, self._interrupted = directory, interrupted
         self._cells = {cell.name: cell for cell in cells}
         self._job: Job | None = None
-        self._base: tuple[str, Base] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._base = None
+        loaded.cache_clear()
 
     def num_slots(self) -> int:
         """One: the process has all the machine's cores, or its first card."""
@@ -75,12 +72,11 @@ class KeepingEngine:
         except InterruptedRunError:
             raise
         except Exception as error:  # one cell's trouble, whatever it is, is not the others'
-            told = None if isinstance(error, ByheartError) else traceback.format_exc()
-            return Outcome(job.name, error=f"{type(error).__name__}: {error}", traceback=told)
+            return Outcome.of_error(job.name, error)
 
     def _done(self, job: Job) -> Outcome:
         config = RunConfig.parse(job.run, job.name)
-        base = self._loaded(config)
+        base = loaded(config.model.model_dump_json())
         place = self._directory / BUNDLES / job.name
         begin_peak(base.device)
         bundle = learn(Memory.from_pairs(job.records), base, out=place, config=job.run, interrupted=self._interrupted)
@@ -93,14 +89,6 @@ class KeepingEngine:
         if unseen_flaw(cell.task.name) is None:
             unseen = build_unseen(cell.task, bundle.base.tokenizer)
             bundle.certify(unseen).save(_unseen_file(self._directory, cell.name))
-
-    def _loaded(self, config: RunConfig) -> Base:
-        """The base model of these settings; only the last one is kept."""
-        key = canonical_json(config.model)
-        if self._base is None or self._base[0] != key:
-            self._base = None  # lets go of the one before, so that two are never in memory
-            self._base = key, load(config.model)
-        return self._base[1]
 
 
 def forget_unkept(directory: Path, cells: Iterable[Cell]) -> list[str]:

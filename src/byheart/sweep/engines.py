@@ -6,11 +6,12 @@ folders or retries. Jobs and outcomes are plain values: no file is shared betwee
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, get_args
 
-from byheart.errors import SettingsError, unknown
+from byheart.errors import ByheartError, SettingsError, unknown
 from byheart.sweep.grid import Resources
 
 EngineName = Literal["local", "ray"]
@@ -50,6 +51,12 @@ class Outcome:
     error: str | None = None
     traceback: str | None = None
     is_lost: bool = False
+
+    @classmethod
+    def of_error(cls, name: str, error: Exception) -> Self:
+        """What came of a job that ended with an exception: where it was raised is kept unless it is one of ours."""
+        told = None if isinstance(error, ByheartError) else "".join(traceback.format_exception(error))
+        return cls(name, error=f"{type(error).__name__}: {error}", traceback=told)
 
 
 class Engine(Protocol):

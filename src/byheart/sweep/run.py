@@ -6,14 +6,11 @@ What goes wrong with a cell is its outcome and never an exception: the rest of t
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
 from byheart.config import RunConfig
-from byheart.errors import ByheartError
-from byheart.fingerprint import canonical_json
 from byheart.learning.events import EpochEvent
 from byheart.memory.records import Memory
 from byheart.model.base import Base, load
@@ -27,11 +24,9 @@ def run_job(job: Job) -> Outcome:
     """Does a job: the base model loaded, or found to be, the records learnt, the outcome measured."""
     try:
         config = RunConfig.parse(job.run, job.name)
-        return run_cell(job.name, config, Memory.from_pairs(job.records), _loaded(canonical_json(config.model)))
+        return run_cell(job.name, config, Memory.from_pairs(job.records), loaded(config.model.model_dump_json()))
     except Exception as error:  # one cell's trouble, whatever it is, is not the sweep's
-        is_ours = isinstance(error, ByheartError)
-        told = None if is_ours else traceback.format_exc()
-        return Outcome(job.name, error=f"{type(error).__name__}: {error}", traceback=told)
+        return Outcome.of_error(job.name, error)
 
 
 def run_cell(name: str, config: RunConfig, memory: Memory, base: Base) -> Outcome:
@@ -53,9 +48,9 @@ def run_cell(name: str, config: RunConfig, memory: Memory, base: Base) -> Outcom
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str) -> Base:
-    """The base model of these settings; only the last one is kept."""
-    _loaded.cache_clear()  # lets go of the one before, so that two are never in memory
+def loaded(model: str) -> Base:
+    """The base model of these settings, as JSON; only the last one is kept."""
+    loaded.cache_clear()  # lets go of the one before, so that two are never in memory
     return load(ModelConfig.model_validate_json(model))
 
 
