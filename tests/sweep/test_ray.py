@@ -123,6 +123,14 @@ def test_leaving_cancels_what_runs_and_reports_nothing_home(cluster, tiny_cells,
     assert not ray.is_initialized()
 
 
+def test_a_node_of_another_byheart_ends_the_sweep_with_the_mend(cluster, tiny_cells, tmp_path, monkeypatch):
+    monkeypatch.setattr("byheart.sweep.ray.version", lambda _: "0.0.0")  # in this process, not on the nodes
+    engine = RayEngine(Resources(), address=cluster.address)
+    with pytest.raises(SettingsError, match=r"has byheart \S+, and this sweep is of 0\.0\.0; install the same byheart"):
+        Sweep(tiny_cells[:1], tmp_path, Silent(), lambda: False).run(engine, retry_failed=False)
+    assert read_results(tmp_path).num_rows == 0
+
+
 @pytest.mark.parametrize(
     ("address", "message"),
     [

@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,8 +29,14 @@ _OWN_CLUSTER = "local"
 _ANSWER_SECONDS = 10.0
 
 
-def on_node(job: Job, num_threads: int) -> Outcome:
-    """What a task does, in a process that Ray keeps for the next one."""
+def on_node(job: Job, num_threads: int, driver_version: str) -> Outcome:
+    """What a task does, in a process that Ray keeps for the next one.
+
+    Raises:
+        SettingsError: the node has another byheart, whose numbers would stand in the table as the driver's.
+    """
+    if (here := version("byheart")) != driver_version:
+        raise SettingsError(f"node {socket.gethostname()} has byheart {here}, and this sweep is of {driver_version}")
     import torch
 
     from byheart.sweep.run import run_job
@@ -124,10 +131,14 @@ class RayEngine:
 
     def submit(self, job: Job) -> None:
         """Gives Ray a task."""
-        self._running[self._task.remote(job, self.num_threads)] = job.name
+        self._running[self._task.remote(job, self.num_threads, version("byheart"))] = job.name
 
     def next(self, timeout_seconds: float) -> Outcome | None:
-        """The outcome of a task that has ended, however it did."""
+        """The outcome of a task that has ended, however it did.
+
+        Raises:
+            SettingsError: a node cannot run tasks. All that it is given would fail at once, and it would be given more.
+        """
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -141,7 +152,10 @@ class RayEngine:
         try:
             return ray.get(ended[0])
         except RayTaskError as error:
-            return Outcome(name, error=f"the task could not be run: {error}")
+            raise SettingsError(
+                f"--engine ray: a node cannot run cells: {error.cause}; install the same byheart, with its extras, on "
+                "every node; the same command goes on with the rest"
+            ) from error
         except RayError as error:
             return Outcome(name, error=f"{type(error).__name__}: {error}", is_lost=True)
 
