@@ -10,6 +10,7 @@ from typing import Any, Self
 from byheart.config import RunConfig
 from byheart.sweep.cell import CellResult, Measured
 from byheart.sweep.engines import Job, Outcome
+from byheart.sweep.progress import Standing
 from byheart.tasks.registry import parse
 
 NUMBERS = Measured(
@@ -41,6 +42,20 @@ NUMBERS = Measured(
     num_threads=1,
     base_weights_sha256=None,
 )
+
+
+class Listener:
+    """Keeps what a sweep tells."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.standings: list[Standing] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    def standing(self, standing: Standing) -> None:
+        self.standings.append(standing)
 
 
 class InProcess:

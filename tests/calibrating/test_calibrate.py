@@ -9,17 +9,7 @@ from byheart.errors import InterruptedRunError, LawError
 from byheart.planning.calibration import Calibration, find, user_directory
 from byheart.sweep.engines import Job, Outcome
 from byheart.sweep.progress import Silent
-from sweeps_for_tests import InProcess, done
-
-
-class Listener(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
+from sweeps_for_tests import InProcess, Listener, done
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +69,16 @@ def test_the_time_is_told_after_the_cheapest_cell(config):
     assert "1 s, the others take at most about" in told
 
 
+def test_its_cells_are_one_sweep(config):
+    """The engine is entered once, standings count all cells from the first, and a failed one is not run twice."""
+    engine = InProcess(lambda job: Outcome(job.name, error="no") if len(engine.begun) == 1 else outcome(job))
+    listener = Listener()
+    calibration, _ = calibrate(config, engine=engine, reporter=listener)
+    assert calibration.num_failed == 1
+    assert len(engine.begun) == len(set(engine.begun)) == len(calibration.cells) + 1
+    assert {standing.num_cells for standing in listener.standings} == {len(engine.begun)}
+
+
 def test_it_goes_on_with_the_cells_that_are_left(config):
     num_asked = 0
 
@@ -109,6 +109,12 @@ def test_a_failed_cell_is_counted_and_the_rest_is_fitted(config):
 
     calibration, _ = calibrate(config, engine=InProcess(once), reporter=Silent())
     assert calibration.num_failed == len(set(failed)) > 0
+
+
+def test_where_every_cell_fails_the_first_error_is_told(config):
+    engine = InProcess(lambda job: Outcome(job.name, error="OutOfMemoryError: no room"))
+    with pytest.raises(LawError, match=r"all \d+ cells failed, the first with OutOfMemoryError: no room"):
+        calibrate(config, engine=engine, reporter=Silent())
 
 
 def test_cells_that_all_fail_to_recall_make_no_calibration(config):

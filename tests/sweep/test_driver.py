@@ -9,21 +9,7 @@ from byheart.sweep.driver import Sweep, sweep
 from byheart.sweep.engines import Outcome
 from byheart.sweep.progress import Silent
 from byheart.sweep.results import read_results, read_tokens
-from sweeps_for_tests import InProcess, done
-
-
-class Listener(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.standings = []
-
-    def say(self, sentence):
-        self.sentences.append(sentence)
-
-    def standing(self, standing):
-        self.standings.append(standing)
+from sweeps_for_tests import InProcess, Listener, done
 
 
 @pytest.fixture
@@ -59,6 +45,15 @@ def test_what_has_a_result_is_not_run_again(run, tmp_path):
     assert engine.begun == []
     assert listener.sentences == ["6 of 6 cells have a result already"]
     assert read_results(tmp_path).num_rows == 6
+
+
+def test_each_result_is_told_of_once_those_found_among_them(tiny_cells, tmp_path):
+    told: list[str] = []
+    for num_cells in (2, 6):
+        told.clear()
+        sweeping = Sweep(tiny_cells[:num_cells], tmp_path, Silent(), lambda: False, lambda each: told.append(each.name))
+        sweeping.run(InProcess(), retry_failed=False)
+        assert told == [cell.name for cell in tiny_cells[:num_cells]]
 
 
 def test_other_settings_are_other_cells_and_the_table_is_of_the_grid_asked_for(run, tiny_grid, cells_of, tmp_path):

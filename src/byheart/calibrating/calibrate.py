@@ -116,15 +116,18 @@ def run(
     cells: Sequence[Cell], place: Path, engine: Engine, reporter: SweepReporter, interrupted: Callable[[], bool]
 ) -> list[CellResult]:
     """The results of all cells; the time that the rest may take is told once the first has one."""
-    first = Sweep(cells[:1], place, reporter, interrupted).run(engine, retry_failed=True)[0]
-    if first.measured is not None:
-        a_token = first.measured.seconds / cells[0].work
-        seconds = a_token * sum(cell.work for cell in cells[1:])
-        reporter.say(
-            f"{len(cells)} cells; by what the cheapest took, {first.measured.seconds:.0f} s, the others take at most "
-            f"about {math.ceil(seconds / 60)} min if none ended before its budget did, cells done already among them"
-        )
-    return Sweep(cells, place, reporter, interrupted).run(engine, retry_failed=True)
+    first, *rest = cells
+
+    def tell_time(result: CellResult) -> None:
+        if result.name == first.name and result.measured is not None:
+            took = result.measured.seconds
+            seconds = took / first.work * sum(cell.work for cell in rest)
+            reporter.say(
+                f"{len(cells)} cells; by what the cheapest took, {took:.0f} s, the others take at most about "
+                f"{math.ceil(seconds / 60)} min if none ended before its budget did, cells done already among them"
+            )
+
+    return Sweep(cells, place, reporter, interrupted, tell_time).run(engine, retry_failed=True)
 
 
 def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Calibration:
@@ -134,6 +137,10 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
         LawError: too few ran to their end, or all reached the goal, or none did.
     """
     rows = tuple(_row(result) for result in results if result.measured is not None)
+    if not rows:
+        raise LawError(
+            f"all {len(results)} cells failed, the first with {results[0].error}; mend that and calibrate again"
+        )
     observations = [row.observation for row in rows]
     forecast, reason = None, ""
     try:

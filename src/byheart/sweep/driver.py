@@ -80,13 +80,20 @@ class Sweep:
         directory: of the results, locked.
         reporter: told how far it is.
         interrupted: as `sweep` takes it.
+        on_result: told of each result, those that earlier starts left among them.
     """
 
     def __init__(
-        self, cells: Sequence[Cell], directory: Path, reporter: SweepReporter, interrupted: Callable[[], bool]
+        self,
+        cells: Sequence[Cell],
+        directory: Path,
+        reporter: SweepReporter,
+        interrupted: Callable[[], bool],
+        on_result: Callable[[CellResult], None] = lambda _: None,
     ) -> None:
         self.cells = {cell.name: cell for cell in cells}
         self.directory, self.reporter, self.interrupted = directory, reporter, interrupted
+        self.on_result = on_result
         self.results: dict[str, CellResult] = {}
         self.attempts: dict[str, int] = {}
         self._table_written_at = time.monotonic()
@@ -117,6 +124,7 @@ class Sweep:
                 continue
             if result.status == "done" or not retry_failed:
                 self.results[name] = result
+                self.on_result(result)
 
     def _run(self, engine: Engine, left: Sequence[str]) -> None:
         waiting, running = deque(left), set[str]()
@@ -170,6 +178,7 @@ class Sweep:
         )
         write_result(self.directory, result, outcome.tokens)
         self.results[cell.name] = result
+        self.on_result(result)
         if result.error is not None:
             self.reporter.say(f"cell {cell.name} ({_told(cell.axes)}) failed: {result.error}")
         if time.monotonic() - self._table_written_at >= _SECONDS_BETWEEN_TABLES:
