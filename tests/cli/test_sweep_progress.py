@@ -5,7 +5,8 @@ import warnings
 import pytest
 
 from byheart.cli.screens import Screen
-from byheart.cli.sweep_progress import SweepBars, SweepLines, sweep_narrating
+from byheart.cli.sweep_progress import SweepBars, SweepLines, resumable, sweep_narrating
+from byheart.errors import InterruptedRunError
 from byheart.sweep.progress import Standing
 
 
@@ -88,3 +89,23 @@ def test_warnings_are_sentences_and_sentences_are_text(monkeypatch):
         warnings.warn("LlamaForCausalLM cannot be cut", UserWarning, stacklevel=1)
         narrator.say("[red]\x1b[31m")
     assert stream.getvalue() == "warning: LlamaForCausalLM cannot be cut\n[red]␛[31m\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyboardInterrupt(), "left at once, cells under way undone; the same command goes on with the rest in out"),
+        (InterruptedRunError("3 of 6 cells"), "3 of 6 cells; the same command goes on with the rest in out"),
+    ],
+    ids=["at once", "politely"],
+)
+def test_what_is_stopped_says_what_becomes_of_it(monkeypatch, error, told):
+    plain, stream = screen(monkeypatch, is_terminal=False)
+    with (
+        pytest.raises(InterruptedRunError) as raised,
+        resumable(plain, undone="cells under way", rest="the rest in out") as (_, interruption),
+    ):
+        assert interruption() is False
+        raise error
+    assert str(raised.value) == told
+    assert stream.getvalue() == "making the cells\n"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from byheart.cli.exits import COMPLETE, SOME_FAILED
-from byheart.cli.interrupt import Interruption
 from byheart.cli.screens import Screen, print_json, screens
-from byheart.cli.sweep_progress import sweep_narrating
+from byheart.cli.sweep_progress import resumable
 from byheart.cli.visible import visible
 from byheart.cli.wording import counted
 from byheart.config import RunConfig
-from byheart.errors import InterruptedRunError, SettingsError, unknown
+from byheart.errors import SettingsError, unknown
 from byheart.method.config import MethodName
 
 if TYPE_CHECKING:
@@ -38,14 +35,8 @@ def calibrate(
     if method is not None and method not in get_args(MethodName):
         raise SettingsError(f"--method: {unknown('method', method, get_args(MethodName))}")
     settings = RunConfig.build(None, model=model, method=method, layers=layers, modules=modules)
-    interruption = Interruption()
     with screens(as_json) as (results, progress):
-        with (
-            _resumable(),
-            interruption,
-            sweep_narrating(progress, lambda: interruption.is_requested) as narrator,
-        ):
-            narrator.begin("making the cells")
+        with resumable(progress, undone="the cell under way", rest="the rest") as (narrator, interruption):
             from byheart.calibrating.calibrate import calibrate as work
 
             calibration, path = work(settings, out=out, reporter=narrator, interrupted=interruption)
@@ -65,16 +56,6 @@ def summary(calibration: Calibration, path: Path) -> dict[str, Any]:
         "cell_seconds": round(sum(cell.seconds for cell in calibration.cells), 3),
         **plain,
     }
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Adds to an interruption what becomes of the cells."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        how = str(error) if isinstance(error, InterruptedRunError) else "left at once, the cell under way undone"
-        raise InterruptedRunError(f"{how}; the same command goes on with the rest") from error
 
 
 def _print(screen: Screen, calibration: Calibration, path: Path) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byheart.cli.exits import COMPLETE, SOME_FAILED
-from byheart.cli.interrupt import Interruption
 from byheart.cli.screens import Screen, print_json, screens
-from byheart.cli.sweep_progress import sweep_narrating
+from byheart.cli.sweep_progress import resumable
 from byheart.cli.visible import visible
-from byheart.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from byheart.paper.reproduce import Reproduction
@@ -33,14 +30,8 @@ def reproduce(
     Returns:
         The exit code.
     """
-    interruption = Interruption()
     with screens(as_json) as (results, progress):
-        with (
-            _resumable(out),
-            interruption,
-            sweep_narrating(progress, lambda: interruption.is_requested) as narrator,
-        ):
-            narrator.begin("making the cells")
+        with resumable(progress, undone="cells under way", rest=f"the rest in {out}") as (narrator, interruption):
             from byheart.paper.reproduce import reproduce as run
 
             made = run(
@@ -74,16 +65,6 @@ def summary(made: Reproduction) -> dict[str, Any]:
         "missing": list(made.missing),
         "directory": str(made.findings.directory),
     }
-
-
-@contextmanager
-def _resumable(out: Path) -> Iterator[None]:
-    """Adds to an interruption what becomes of the reproduction."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        how = str(error) if isinstance(error, InterruptedRunError) else "left at once, cells under way undone"
-        raise InterruptedRunError(f"{how}; the same command goes on with the rest in {out}") from error
 
 
 def _print_summary(screen: Screen, made: Reproduction) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byheart.cli.exits import COMPLETE, SOME_FAILED
-from byheart.cli.interrupt import Interruption
 from byheart.cli.screens import Screen, print_json, screens
-from byheart.cli.sweep_progress import sweep_narrating
+from byheart.cli.sweep_progress import resumable
 from byheart.cli.visible import visible
 from byheart.cli.wording import counted
-from byheart.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from byheart.sweep.cell import CellResult
@@ -36,14 +33,8 @@ def sweep(
     Returns:
         The exit code.
     """
-    interruption = Interruption()
     with screens(as_json) as (results, progress):
-        with (
-            _resumable(out),
-            interruption,
-            sweep_narrating(progress, lambda: interruption.is_requested) as narrator,
-        ):
-            narrator.begin("making the cells")
+        with resumable(progress, undone="cells under way", rest=f"the rest in {out}") as (narrator, interruption):
             from byheart.sweep.driver import sweep as run
 
             found = run(
@@ -76,16 +67,6 @@ def summary(found: Sequence[CellResult], out: Path) -> dict[str, Any]:
         "cell_seconds": round(sum(each.seconds for each in done), 3),
         "table": str(out / TABLE_FILE),
     }
-
-
-@contextmanager
-def _resumable(out: Path) -> Iterator[None]:
-    """Adds to an interruption what becomes of the sweep."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        how = str(error) if isinstance(error, InterruptedRunError) else "left at once, cells under way undone"
-        raise InterruptedRunError(f"{how}; the same command goes on with the rest in {out}") from error
 
 
 def _print_summary(screen: Screen, found: Sequence[CellResult], out: Path) -> None:

@@ -17,9 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from byheart.cli.interrupt import Interruption
 from byheart.cli.screens import Screen
 from byheart.cli.visible import neutral
 from byheart.cli.wording import clock, counted
+from byheart.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from byheart.sweep.progress import Standing
@@ -133,6 +135,31 @@ def line(standing: Standing) -> str:
     """A standing in one line."""
     behind = standing.num_done + standing.num_failed
     return f"cells: {behind} of {standing.num_cells}; {counts(standing)}; {left(standing)}"
+
+
+@contextlib.contextmanager
+def resumable(screen: Screen, *, undone: str, rest: str) -> Iterator[tuple[SweepLines, Interruption]]:
+    """Cells that are made and run within the block, told as they come; what stops them says what becomes of them.
+
+    Args:
+        screen: where to.
+        undone: what has to be begun again where it is left at once.
+        rest: what the same command goes on with.
+
+    Yields:
+        The narrator, and what is asked whether to stop.
+
+    Raises:
+        InterruptedRunError: stopped, by the first Ctrl-C or the second.
+    """
+    interruption = Interruption()
+    try:
+        with interruption, sweep_narrating(screen, lambda: interruption.is_requested) as narrator:
+            narrator.begin("making the cells")
+            yield narrator, interruption
+    except KeyboardInterrupt as error:
+        how = str(error) if isinstance(error, InterruptedRunError) else f"left at once, {undone} undone"
+        raise InterruptedRunError(f"{how}; the same command goes on with {rest}") from error
 
 
 @contextlib.contextmanager
