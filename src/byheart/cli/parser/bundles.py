@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from byheart.cli import exits
-from byheart.cli.parser.options import BundleArgument, JsonOption, ModelElsewhere
+from byheart.cli.parser.options import BaseGgufOption, BundleArgument, JsonOption, ModelElsewhere
 
 
 def certify(
@@ -84,14 +84,7 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Run every record in llama.cpp, and certify that. (gguf, ollama)")
     ] = False,
-    base_gguf: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|TYPE",
-            help="The base for llama.cpp: a file; or f32, f16, bf16, q8_0, to make one. (default: the base's own)",
-            show_default=False,
-        ),
-    ] = None,
+    base_gguf: BaseGgufOption = None,
     model: ModelElsewhere = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -139,14 +132,7 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    base_gguf: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|TYPE",
-            help="The base for llama.cpp: a file; or f32, f16, bf16, q8_0, to make one. (default: the base's own)",
-            show_default=False,
-        ),
-    ] = None,
+    base_gguf: BaseGgufOption = None,
     model: ModelElsewhere = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from byheart.cli import exits
-from byheart.cli.parser.options import JsonOption
+from byheart.cli.parser.options import JsonOption, MethodOption, ModelOption
 
 
 def learn(
@@ -24,22 +24,8 @@ def learn(
         Path,
         typer.Option(metavar="DIR", help="Where the bundle goes; a run stopped there goes on.", show_default=False),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Base model: short name, directory or hub id. (default: smollm2-135m)",
-            show_default=False,
-        ),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="One of sft, memft-ot, memft-sw, memft-sw-curriculum. (default: memft-ot)",
-            show_default=False,
-        ),
-    ] = None,
+    model: ModelOption = None,
+    method: MethodOption = None,
     lora_rank: Annotated[
         str | None,
         typer.Option(

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from byheart.cli import exits
-from byheart.cli.parser.options import JsonOption
+from byheart.cli.parser.options import (
+    MODEL_HELP,
+    JsonOption,
+    LayersOption,
+    MethodOption,
+    ModelOption,
+    ModulesOption,
+    RetryFailedOption,
+)
 
 
 def sweep(
@@ -43,7 +51,7 @@ def sweep(
             show_default=False,
         ),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed before again.")] = False,
+    retry_failed: RetryFailedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     from byheart.cli.sweep import sweep as work
@@ -121,7 +129,7 @@ def reproduce(
         int | None,
         typer.Option(metavar="N", help="Cells at a time. (default: one, or one a card)", show_default=False),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed before again.")] = False,
+    retry_failed: RetryFailedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     from byheart.cli.reproduce import reproduce as work
@@ -144,14 +152,7 @@ def plan(
         Path,
         typer.Argument(metavar="RECORDS", help="As 'byheart learn' takes them.", show_default=False),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Base model: short name, directory or hub id. (default: smollm2-135m)",
-            show_default=False,
-        ),
-    ] = None,
+    model: ModelOption = None,
     goal: Annotated[
         float,
         typer.Option(
@@ -160,14 +161,8 @@ def plan(
             show_default=False,
         ),
     ] = 1.0,
-    layers: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Adapted layers, as for learn. (default: top:3)", show_default=False),
-    ] = None,
-    modules: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Adapted modules, as for learn. (default: all-linear)", show_default=False),
-    ] = None,
+    layers: LayersOption = None,
+    modules: ModulesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     from byheart.cli.plan import plan as work
@@ -178,28 +173,11 @@ def plan(
 def calibrate(
     model: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="Base model: short name, directory or hub id. (default: smollm2-135m)",
-            show_default=False,
-        ),
+        typer.Argument(metavar="[MODEL]", help=MODEL_HELP, show_default=False),
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="One of sft, memft-ot, memft-sw, memft-sw-curriculum. (default: memft-ot)",
-            show_default=False,
-        ),
-    ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Adapted layers, as for learn. (default: top:3)", show_default=False),
-    ] = None,
-    modules: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Adapted modules, as for learn. (default: all-linear)", show_default=False),
-    ] = None,
+    method: MethodOption = None,
+    layers: LayersOption = None,
+    modules: ModulesOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
