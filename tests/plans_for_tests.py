@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ from byheart.law.recall import fit_recall
 from byheart.model.base import BaseIdentity
 from byheart.model.placement import Placement
 from byheart.planning.calibration import Calibration, CalibrationCell, Subject, settings_of
+from laws_for_tests import observation
 
 SHARE_LAW = Law(axis="lora_rank", coefficient=2.6, rank_exponent=0.6, length_exponent=0.5, offset_nats=0.02)
 """In shares of the loss before."""
 CONTENT = {"random": (13.7, (25, 50, 100, 200)), "prose": (3.5, (50, 100, 200, 400)), "phonebook": (2.5, (30, 90, 270))}
 """Loss before, and lengths."""
 RANKS = (1, 2, 4, 8, 16, 32)
-PARAMETERS_EACH_RANK = 2112
 
 
 def simulated(
@@ -53,18 +54,9 @@ def cell(
     group: str, rank: int, length: int, before: float, after: float, *, is_whole: bool, num_records: int = 10
 ) -> Observation:
     """One cell, with all of its records certified or three fifths of them."""
-    return Observation(
-        group=group,
-        lora_rank=rank,
-        num_parameters=PARAMETERS_EACH_RANK * rank,
-        num_answer_tokens=length,
-        nll_before_nats=before,
-        nll_after_nats=after,
-        num_certified=num_records if is_whole else 6 * num_records // 10,
-        num_records=num_records,
-        has_converged=True,
-        name=f"{group}-{rank}-{length}",
-    )
+    num_certified = num_records if is_whole else 6 * num_records // 10
+    plain = observation(rank, length, before - after, before, group)
+    return replace(plain, nll_after_nats=after, num_certified=num_certified, num_records=num_records)
 
 
 def saturated_or_lost() -> list[Observation]:

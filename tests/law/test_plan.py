@@ -9,7 +9,8 @@ from byheart.errors import LawError, SettingsError
 from byheart.law.forecast import Forecast
 from byheart.law.plan import Need, Plan, Span, Spans, make_plan
 from byheart.law.recall import Recall, fit_recall
-from plans_for_tests import PARAMETERS_EACH_RANK, forecast_of, saturated_or_lost, simulated
+from laws_for_tests import PARAMETERS_EACH_RANK
+from plans_for_tests import forecast_of, saturated_or_lost, simulated
 
 CELLS = simulated()
 FORECAST = forecast_of(CELLS)

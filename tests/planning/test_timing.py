@@ -1,6 +1,7 @@
 from byheart.law.plan import Need
 from byheart.planning.timing import Timing
-from plans_for_tests import PARAMETERS_EACH_RANK, cell
+from laws_for_tests import PARAMETERS_EACH_RANK
+from plans_for_tests import cell
 
 
 def cells_and_seconds(length_exponent: float, load_exponent: float):
