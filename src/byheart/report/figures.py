@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +14,9 @@ from byheart.artifacts import atomic_path
 from byheart.errors import SettingsError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 INK, FAINT, HAIR = "0.15", "0.55", "0.85"
@@ -82,9 +84,15 @@ def blank(width: float, height: float, num_columns: int = 1, *, same_rows: bool 
     return figure, axes
 
 
-def series(index: int) -> dict[str, str]:
+def series(index: int) -> dict[str, Any]:
     """Colour and marker of the series with this index."""
     return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def colour_bar(figure: Figure, mappable: ScalarMappable, axes: Axes | Sequence[Axes], label: str) -> None:
+    """What the colours of a picture stand for, beside it and without a frame."""
+    outline = figure.colorbar(mappable, ax=axes, label=label).outline
+    cast("Artist", outline).set_visible(False)  # matplotlib's own types take it for a spines' container
 
 
 def shade(index: int, num: int) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from byheart.report.blocks import Page
+from byheart.report.blocks import Block, Page
 
 FOLDER = Path(__file__).with_name("page")
 STYLES = ("tokens.css", "layout.css", "blocks.css", "answers.css")
@@ -73,7 +73,7 @@ def _plain(value: Any) -> dict[str, Any]:
     if not is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"a page cannot show a {type(value).__name__}")
     named = {each.name: getattr(value, each.name) for each in fields(value)}
-    return {"kind": value.kind, **named} if hasattr(value, "kind") else named  # type: ignore[attr-defined]
+    return {"kind": value.kind, **named} if isinstance(value, Block) else named
 
 
 @cache

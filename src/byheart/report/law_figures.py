@@ -14,7 +14,7 @@ import numpy as np
 from byheart.law.cells import SATURATED_NLL_NATS, Axis
 from byheart.law.fit import LawFit
 from byheart.law.observation import Observation
-from byheart.report.figures import FAINT, HAIR, INK, MARKERS, blank, house_style, series, shade
+from byheart.report.figures import FAINT, HAIR, INK, MARKERS, blank, colour_bar, house_style, series, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,8 +151,7 @@ def heat_map(values: Iterable[GridValue], quantity: Quantity, axis: Axis = "lora
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set(xlabel=LENGTH_LABEL, ylabel=SIZE_LABELS[axis])
-    bar = figure.colorbar(image, ax=axes, label="final loss (nats); line: ln 2" if is_loss else "token accuracy")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    colour_bar(figure, image, axes, "final loss (nats); line: ln 2" if is_loss else "token accuracy")
     return figure
 
 
@@ -166,7 +165,7 @@ def _scatter(axes: Axes, pairs: Sequence[tuple[float, float]], index: int, label
         markeredgewidth=0.5,
         label=label,
         zorder=3,
-        **series(index),  # type: ignore[arg-type]
+        **series(index),
     )
 
 

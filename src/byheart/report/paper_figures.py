@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from byheart.certification.certificate import CERTIFIED_PROBABILITY
-from byheart.report.figures import FAINT, HAIR, INK, SERIES, blank, house_style, shade
+from byheart.report.figures import FAINT, HAIR, INK, SERIES, blank, colour_bar, house_style, shade
 from byheart.report.law_figures import LENGTH_LABEL, SIZE_LABELS, GridValue
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Course:
     Attributes:
         lora_rank: of the adapter.
         nll_nats: mean loss of the visited answer tokens.
-        stubborn_share: of all answer tokens, those last seen at or below one half.
+        stubborn_share: of all answer tokens, those last seen at or below one half; a record that the curriculum has not
+            shown yet has none.
     """
 
     lora_rank: int
@@ -111,8 +112,7 @@ def landscapes(panels: Sequence[Landscape], title: str) -> Figure:
     for each, panel in zip(axes, panels, strict=True):
         _landscape(each, panel)
     labels = " / ".join(dict.fromkeys(panel.label for panel in panels))
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "cividis"), ax=axes, label=labels)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    colour_bar(figure, ScalarMappable(Normalize(0, 1), "cividis"), axes, labels)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -138,7 +138,7 @@ def convergence(courses: Sequence[Course], title: str, num_epochs: int, top_nats
     _note(losses, "ln 2", (1, np.log(2)), (2, 2))
     losses.set(xlabel="epoch", ylabel="loss of visited tokens (nats)", xlim=(0, 1.06 * num_epochs))
     losses.set_ylim(0, 1.03 * top_nats)
-    shares.set(xlabel="epoch", ylabel="tokens at or below p = 0.5 (share)", xlim=(0, 1.06 * num_epochs))
+    shares.set(xlabel="epoch", ylabel="tokens last seen at p ≤ 0.5 (share)", xlim=(0, 1.06 * num_epochs))
     shares.set_ylim(-0.02, 1.02)
     handles = shares.get_legend_handles_labels()
     figure.legend(*handles, loc="outside right upper", title="rank", title_fontsize=8)
@@ -176,7 +176,7 @@ def probability_grid(answers: Sequence[Answer], title: str) -> Figure:
         if column == 0:
             axes.set_ylabel(f"ℓ = {length:,}", fontsize=8)
     figure.supxlabel("position of the answer token", fontsize=9)
-    figure.supylabel("p(token | prompt, answer before it)", fontsize=9)
+    figure.supylabel("p of the token", fontsize=9)
     figure.suptitle(f"{title}; crosses: p ≤ 0.5, upright line: first failure i*", fontsize=9)
     return figure
 
@@ -207,8 +207,7 @@ def _by_position(figure: Figure, axes: Axes, answers: Sequence[Answer]) -> None:
     axes.set_yticks(range(len(answers)), [f"{each.lora_rank:,}" for each in answers])
     axes.set(xlabel="position of the answer token", ylabel=SIZE_LABELS["lora_rank"])
     axes.set_title(f"(a) p by position and rank, ℓ = {answers[0].num_answer_tokens:,}; bar: i*", loc="left")
-    bar = figure.colorbar(image, ax=axes, label="p")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    colour_bar(figure, image, axes, "p")
 
 
 def _bound(axes: Axes, pairs: Sequence[tuple[int, int]], rho: float | None) -> None:
