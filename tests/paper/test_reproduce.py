@@ -74,7 +74,7 @@ def test_all_of_it_from_one_call_and_nothing_is_run_twice(write_preset, tmp_path
     assert all(path.stat().st_size for path in (*made.tables, *made.figures))
     [missing] = made.missing
     assert "at least 6 are needed (left out: 0 saturated, 4 not converged" in missing
-    marker = read_json(out / "reproduction.json", "reproduction", 1)
+    marker = read_json(out / "reproduction.json", "reproduction", 2)
     assert list(marker["exhibits"]) == list(EXHIBITS)
     names = read_results(out / "sweep").column("cell").to_pylist()
     assert len(names) == len(set(names)) == 14

@@ -188,7 +188,7 @@ def test_curves_that_have_no_room_are_counted(files, rows, monkeypatch):
     record = RecordDynamics(p=(0.9,) * 60, token_rank=(1,) * 60, first_failure_position=None)
     monkeypatch.setattr(curves_module, "MOST_TOKENS", 130)
     many = SweepFiles("probe", rows, None, {row["cell"]: (record,) for row in rows[:5]})
-    *_, charts, left = cell_curves(many)
+    *_, charts, left = cell_curves(many.done, many.records)
     assert isinstance(charts, Charts)
     assert len(charts.views) == 2
     assert isinstance(left, Prose)

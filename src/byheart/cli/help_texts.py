@@ -164,10 +164,11 @@ Exit codes:
   130  interrupted; nothing was written
 """
 
-REPORT = """Make a page to look at, of a bundle or a sweep.
+REPORT = """Make a page to look at, of a bundle, a sweep or a reproduction.
 
 One HTML file that needs nothing else and asks no network. Of a bundle: the answers token by token, each with its p and
-what competes with it, and how learning went. Of a sweep: the law, heat maps, every cell. Loads no model.
+what competes with it, and how learning went. Of a sweep: the law, heat maps, every cell. Of a reproduction: what was
+found, and the paper's tables and figures with the published numbers beside ours. Loads no model.
 
 A bundle's page holds its records' texts, as the bundle does; --no-text leaves them out.
 

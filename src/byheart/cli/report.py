@@ -1,4 +1,4 @@
-"""``byheart report``: a bundle or a sweep → one HTML file to look at. Reads files only; loads no torch."""
+"""``byheart report``: a bundle, a sweep or a reproduction → one HTML file to look at. Reads files; loads no torch."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     from byheart.report.blocks import Page
 
 PAGE_FILE = "report.html"
-RESULTS_FILE = "results.parquet"
 
 
 def report(directory: Path, *, out: Path | None, with_text: bool, as_json: bool) -> int:
     """Writes the page.
 
     Args:
-        directory: of a bundle or a sweep.
+        directory: of a bundle, a sweep or a reproduction.
         out: the file; None: ``report.html`` in the directory.
         with_text: whether the page may hold the records' texts.
         as_json: see ``--json``.
@@ -47,7 +46,7 @@ def report(directory: Path, *, out: Path | None, with_text: bool, as_json: bool)
             if kind == "bundle":
                 page = _bundle_page(directory, with_text=with_text)
             else:
-                page = _sweep_page(directory, narrator)
+                page = _sweep_page(directory, narrator) if kind == "sweep" else _reproduction_page(directory, narrator)
             content = html(page)
             write_bytes(path, content)
             if len(content) > LARGEST_BYTES:
@@ -61,8 +60,8 @@ def report(directory: Path, *, out: Path | None, with_text: bool, as_json: bool)
 
 
 def _texts(kind: str, with_text: bool) -> str:
-    if kind == "sweep":
-        return "none; a sweep's page shows numbers alone"
+    if kind != "bundle":
+        return f"none; a {kind}'s page shows numbers alone"
     return "the records' prompts and answers are in it: guard it as you guard them" if with_text else "left out"
 
 
@@ -76,18 +75,23 @@ def _megabytes(num_bytes: int) -> str:
 
 
 def kind_of(directory: Path) -> str:
-    """What a directory holds: a bundle or a sweep.
+    """What a directory holds: a bundle, a sweep or a reproduction.
 
     Raises:
-        ArtifactError: neither.
+        ArtifactError: none of them.
     """
+    from byheart.report.reproduction_files import MARKER_FILE
+    from byheart.sweep.results import TABLE_FILE
+
     if (directory / MANIFEST_FILE).is_file() or (directory / CHECKPOINT_FILE).is_file():
         return "bundle"
-    if (directory / RESULTS_FILE).is_file():
+    if (directory / MARKER_FILE).is_file():
+        return "reproduction"
+    if (directory / TABLE_FILE).is_file():
         return "sweep"
     raise ArtifactError(
         f"{directory} is nothing to report on: it has neither {MANIFEST_FILE}, as a bundle of 'byheart learn' has, nor "
-        f"{RESULTS_FILE}, as a 'byheart sweep' has"
+        f"{TABLE_FILE}, as a 'byheart sweep' has, nor {MARKER_FILE}, as a 'byheart reproduce' has that ran to its end"
     )
 
 
@@ -134,9 +138,20 @@ def text_of(certificate: RecordCertificate, record: Record, *, has_end: bool) ->
 def _sweep_page(directory: Path, narrator: Narrator) -> Page:
     from byheart.report.sweep_files import SweepFiles
     from byheart.report.sweep_page import sweep_page
+
+    with narrator.phase("reading cells", _num_cells(directory)) as advance:
+        return sweep_page(SweepFiles.read(directory, advance))
+
+
+def _reproduction_page(directory: Path, narrator: Narrator) -> Page:
+    from byheart.report.reproduction_files import SWEEP, ReproductionFiles
+    from byheart.report.reproduction_page import reproduction_page
+
+    with narrator.phase("reading cells", _num_cells(directory / SWEEP)) as advance:
+        return reproduction_page(ReproductionFiles.read(directory, advance))
+
+
+def _num_cells(sweep: Path) -> int:
     from byheart.sweep.results import CELLS
 
-    num_cells = sum(1 for _ in (directory / CELLS).iterdir()) if (directory / CELLS).is_dir() else 0
-    with narrator.phase("reading cells", max(num_cells, 1)) as advance:
-        files = SweepFiles.read(directory, advance)
-    return sweep_page(files)
+    return max(sum(1 for _ in (sweep / CELLS).iterdir()) if (sweep / CELLS).is_dir() else 0, 1)

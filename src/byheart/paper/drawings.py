@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.law_tables import GroupFit
-from byheart.paper.published import ALL_FORMS
+from byheart.paper.published import ALL_FORMS, Form
 from byheart.report.law_figures import GridValue, drop_over_grid, heat_map, predicted_against_measured
 from byheart.report.paper_figures import (
     Answer,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 7
 """Ranks, or lengths, of a probability grid; of more, some are taken, evenly from the first to the last."""
-_FIRST_GRID, _NUM_GRIDS = 10, 4
+_NUM_GRIDS = 4
 
 
 def law_figures(fits: Sequence[GroupFit]) -> dict[str, Figure]:
@@ -83,15 +83,13 @@ def landscape_figures(findings: Findings) -> dict[str, Figure]:
 
 
 def convergence_figures(findings: Findings) -> dict[str, Figure]:
-    """Figures 7–9, a method each: how loss and stubborn tokens fall, on the same axes."""
+    """Figures 7–9, a method each: how loss and stubborn tokens fall, on the same axes; of several sizes the largest."""
     cells = findings.done("convergence")
     if not cells:
         return {}
-    first_seed = min(cell.seed for cell in cells)
-    courses = {
-        form: [_course(findings, cell) for cell in _by_rank(cells) if cell.form == form and cell.seed == first_seed]
-        for form in ALL_FORMS
-    }
+    largest = max(cell.size for cell in cells)
+    cells = _first_seed([cell for cell in cells if cell.size == largest])
+    courses = {form: [_course(findings, cell) for cell in _by_rank(cells) if cell.form == form] for form in ALL_FORMS}
     every = [course for each in courses.values() for course in each]
     num_epochs = max(len(course.nll_nats) for course in every)
     top_nats = max(max(course.nll_nats) for course in every)
@@ -106,16 +104,21 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
 
 
 def grid_figures(findings: Findings) -> dict[str, Figure]:
-    """Figures 10–13: plain fine-tuning on long texts, a random ratio each; the four most random ones."""
-    cells = [cell for cell in findings.done("law") if cell.task == "long-context" and cell.method == "sft"]
+    """Figures 10–13, four grids of long texts: plain fine-tuning at the most random ratios; where those are fewer, the
+    forms of MemFT at the same ones.
+    """
+    plain = [cell for cell in findings.done("law") if cell.task == "long-context" and cell.method == "sft"]
+    others = [cell for cell in findings.done("long-context") if cell.form != "SFT"]
+    grids: dict[tuple[Form, float], list[Finding]] = {}
+    for cell in [*plain, *others]:
+        grids.setdefault((cell.form, cell.random_ratio or 0.0), []).append(cell)
+    most_random = sorted(grids, key=lambda key: (ALL_FORMS.index(key[0]), -key[1]))[:_NUM_GRIDS]
     figures: dict[str, Figure] = {}
-    ratios = sorted({cell.random_ratio or 0.0 for cell in cells})[-_NUM_GRIDS:]
-    for number, ratio in enumerate(ratios, _FIRST_GRID):
-        mine = _first_seed([cell for cell in cells if cell.random_ratio == ratio])
-        chosen = _spread(mine, lambda cell: cell.lora_rank)
+    for number, (form, ratio) in enumerate(sorted(most_random, key=lambda key: (ALL_FORMS.index(key[0]), key[1])), 10):
+        chosen = _spread(_first_seed(grids[form, ratio]), lambda cell: cell.lora_rank)
         chosen = _spread(chosen, lambda cell: cell.size)
         answers = _answers((cell, each) for cell in chosen for each in findings.dynamics(cell))
-        figures[f"figure{number}"] = probability_grid(answers, f"Long texts, {100 * ratio:g} % random, SFT")
+        figures[f"figure{number}"] = probability_grid(answers, f"Long texts, {100 * ratio:g} % random, {form}")
     return figures
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from byheart.certification.certificate import Certificate
 from byheart.certification.dynamics import RecordDynamics
@@ -18,11 +17,11 @@ from byheart.export.epochs import read_epochs
 from byheart.learning.events import EpochEvent
 from byheart.paper.preset import ExperimentName, Preset
 from byheart.paper.published import FORMS, Form
+from byheart.report.reproduction_files import BUNDLES, SWEEP
 from byheart.sweep.cell import CellResult, Measured
-from byheart.sweep.results import row
 from byheart.sweep.token_dynamics import read_dynamics
 
-SWEEP, BUNDLES, UNSEEN = "sweep", "bundles", "unseen"
+UNSEEN = "unseen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +104,10 @@ class Findings:
         by_name = {each.name: each for experiment in self.results for each in self.done(experiment)}
         return list(by_name.values())
 
-    def num_failed(self) -> int:
-        """Cells with an error, each counted once."""
-        failed = {each.name for results in self.results.values() for each in results if each.measured is None}
-        return len(failed)
-
-    def row(self, finding: Finding) -> dict[str, Any]:
-        """A cell as a line of the sweep's table."""
-        return row(finding.result)
+    def num_failed(self, *experiments: ExperimentName) -> int:
+        """Cells with an error, each counted once, of some experiments or of all."""
+        results = (self.results.get(experiment, ()) for experiment in experiments or self.results)
+        return len({each.name for some in results for each in some if each.measured is None})
 
     def dynamics(self, finding: Finding) -> list[RecordDynamics]:
         """The records of a cell, token by token."""

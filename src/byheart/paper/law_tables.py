@@ -9,21 +9,27 @@ from typing import Any
 
 from byheart.errors import LawError
 from byheart.law.cells import select
+from byheart.law.config import FitConfig
 from byheart.law.fit import LawFit, fit_law
+from byheart.law.fits import LawFits, Refusal
 from byheart.law.observation import Observation, from_rows
 from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
-from byheart.paper.published import LENGTH_EXPONENT, RANK_EXPONENT, TABLE1, LawGroup, PublishedFit
+from byheart.paper.published import FIGURE2_R_SQUARED, LENGTH_EXPONENT, RANK_EXPONENT, TABLE1, LawGroup, PublishedFit
 from byheart.paper.table import Column, Table, Value
+from byheart.report.reproduction_files import GROUP
+from byheart.sweep.cell import CellResult
+from byheart.sweep.results import row
 
-GROUP = "group"
-_NAMES: dict[LawGroup, str] = {"long-context": "long texts, all ratios", "phonebook": "PhoneBook"}
+_TEXTS = "long texts"
+_NAMES: dict[LawGroup, str] = {"long-context": f"{_TEXTS}, all ratios", "phonebook": "PhoneBook"}
 
 COLUMNS = (
     Column("group", "cells of"),
     Column("num_fitted", "fitted"),
     Column("num_saturated", "saturated"),
     Column("num_unconverged", "not converged"),
+    Column("num_failed", "failed"),
     Column("coefficient_nats", "C", 2),
     Column("rank_exponent", "α", 2),
     Column("rank_exponent_interval", "α from, to"),
@@ -44,7 +50,7 @@ class GroupFit:
 
     Attributes:
         name: of the group.
-        cells: all of them.
+        cells: all that ran to their end; at least one.
         fit: None where they cannot be fitted.
         reason: why not; else empty.
         saturated: cells that were left out since their loss ended below ln 2.
@@ -64,17 +70,19 @@ class GroupFit:
         return self.cells[0].task
 
 
-def law_groups(findings: Findings) -> dict[str, list[Finding]]:
-    """The cells of plain fine-tuning by group: long texts together, each random ratio by itself, PhoneBook."""
-    groups: dict[str, list[Finding]] = {}
-    cells = [cell for cell in findings.done("law") if cell.method == "sft"]
-    ratios = sorted({cell.random_ratio for cell in cells if cell.random_ratio is not None})
+def law_groups(findings: Findings) -> dict[str, list[CellResult]]:
+    """The cells of plain fine-tuning by group, failed ones too: long texts together, each random ratio by itself where
+    there are several, PhoneBook.
+    """
+    groups: dict[str, list[CellResult]] = {}
+    cells = [cell for cell in findings.results.get("law", ()) if cell.run["method"]["name"] == "sft"]
     for task, name in _NAMES.items():
-        if mine := [cell for cell in cells if cell.task == task]:
+        mine = [cell for cell in cells if cell.task["name"] == task]
+        if mine:
             groups[name] = mine
-        if task == "long-context" and len(ratios) > 1:
-            for ratio in ratios:
-                groups[f"long texts, {100 * ratio:g} % random"] = [cell for cell in mine if cell.random_ratio == ratio]
+        ratios = sorted({cell.task["random_ratio"] for cell in mine if "random_ratio" in cell.task})
+        for ratio in ratios if len(ratios) > 1 else ():
+            groups[f"{_TEXTS}, {100 * ratio:g} % random"] = [c for c in mine if c.task["random_ratio"] == ratio]
     return groups
 
 
@@ -85,15 +93,26 @@ def law_fits(findings: Findings) -> tuple[GroupFit, ...]:
     published = TABLE1[findings.preset.paper_model]
     by_name = {name: published[task] for task, name in _NAMES.items()}
     for name, cells in law_groups(findings).items():
-        rows: list[Mapping[str, Any]] = [{**findings.row(cell), GROUP: name} for cell in cells]
+        rows: list[Mapping[str, Any]] = [{**row(cell), GROUP: name} for cell in cells]
         evidence = from_rows(rows, GROUP)
         try:
             found, reason = fit_law(evidence, name), ""
         except LawError as error:
             found, reason = None, str(error)
         saturated = select(evidence.observations).saturated
-        fits.append(GroupFit(name, tuple(cells), found, reason, saturated, by_name.get(name)))
+        done = tuple(Finding(cell, cell.measured) for cell in cells if cell.measured is not None)
+        if done:
+            fits.append(GroupFit(name, done, found, reason, saturated, by_name.get(name)))
     return tuple(fits)
+
+
+def law_document(fits: Sequence[GroupFit]) -> LawFits | None:
+    """The same as ``law.json`` has it; None where no group could be fitted."""
+    fitted = tuple(sorted((each.fit for each in fits if each.fit is not None), key=lambda fit: fit.group))
+    refusals = tuple(Refusal(group=each.name, reason=each.reason) for each in fits if each.fit is None)
+    if not fitted:
+        return None
+    return LawFits(axis="lora_rank", group_by=GROUP, config=FitConfig(), fits=fitted, combined=None, refusals=refusals)
 
 
 def table1(findings: Findings, fits: Sequence[GroupFit]) -> Table:
@@ -108,7 +127,7 @@ def table1(findings: Findings, fits: Sequence[GroupFit]) -> Table:
             beside = (each.published.r_squared.value, each.published.mape_percent.value)
             differing[each.name] = apart
         if each.fit is None:
-            rows.append((each.name, *[None] * 11, *beside, ", ".join(apart)))
+            rows.append((each.name, *[None] * 12, *beside, ", ".join(apart)))
             notes.append(f"{each.name}: not fitted: {each.reason}")
             continue
         law, counts = each.fit.law, each.fit.counts
@@ -118,6 +137,7 @@ def table1(findings: Findings, fits: Sequence[GroupFit]) -> Table:
                 counts.used,
                 counts.saturated,
                 counts.unconverged,
+                counts.failed,
                 law.coefficient,
                 law.rank_exponent,
                 str(each.fit.intervals["rank_exponent"]),
@@ -135,6 +155,7 @@ def table1(findings: Findings, fits: Sequence[GroupFit]) -> Table:
         "ΔL = C·r^α·ℓ^-β + b in nats; cells that end below ln 2 are saturated and left out, as in the paper",
         "from, to: where 95 % of bootstrap resamples have it",
         "published R² and MAPE: source 3",
+        f"predicted against true, Qwen3-8B: published R² {FIGURE2_R_SQUARED.value:g} (source {FIGURE2_R_SQUARED.mark})",
         f"published exponents: α about {RANK_EXPONENT.value:g}, β about {LENGTH_EXPONENT.value:g} "
         f"({RANK_EXPONENT.doubt}; source {RANK_EXPONENT.mark})",
     ]

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from byheart.paper.comparison import COMPARED, SEEDS_NOTE, compared, percent
 from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.preset import ExperimentName
-from byheart.paper.published import (
-    ALL_FORMS,
-    TABLE2_LONG_CONTEXT,
-    TABLE2_PHONEBOOK,
-    Form,
-    Published,
-)
-from byheart.paper.seeds import over_seeds
+from byheart.paper.published import ALL_FORMS, TABLE2_LONG_CONTEXT, TABLE2_PHONEBOOK, Form, PaperModel, Published
 from byheart.paper.table import Column, Table, Value
 
-_PARTS: tuple[tuple[str, ExperimentName, str], ...] = (
+PARTS: tuple[tuple[str, ExperimentName, str], ...] = (
     ("long texts", "long-context", "token accuracy"),
     ("PhoneBook, as published", "phonebook", "exact match"),
     ("PhoneBook, equal budget", "phonebook-equal", "exact match"),
 )
 """What a part of the table is called, its cells, and what is measured of them."""
 
-_QUANTITIES: dict[str, Callable[[Finding], float]] = {
-    "token accuracy": lambda finding: 100 * finding.measured.token_accuracy,
-    "exact match": lambda finding: 100 * finding.measured.exact_match,
+SHARES: dict[str, Callable[[Finding], float]] = {
+    "token accuracy": lambda finding: finding.measured.token_accuracy,
+    "exact match": lambda finding: finding.measured.exact_match,
 }
+"""Quantity → the share that a cell measured."""
 
 COLUMNS = (
     Column("part", "cells"),
@@ -37,13 +31,7 @@ COLUMNS = (
     Column("lora_rank", "rank"),
     Column("sizes", "answer tokens"),
     Column("epochs", "epochs"),
-    Column("ours_percent", "ours", 1),
-    Column("low_percent", "from", 1),
-    Column("high_percent", "to", 1),
-    Column("num_seeds", "seeds"),
-    Column("published_percent", "published", 1),
-    Column("published_source", "source"),
-    Column("differs_in", "differs in"),
+    *COMPARED,
 )
 
 
@@ -52,30 +40,38 @@ def table2(findings: Findings) -> Table:
     rows: list[tuple[Value, ...]] = []
     apart: dict[str, dict[str, str]] = {}
     doubts: dict[str, None] = {}
-    for part, experiment, quantity in _PARTS:
+    for part, experiment, quantity in PARTS:
         cells = findings.done(experiment)
         for form in ALL_FORMS:
             mine = [cell for cell in cells if cell.form == form]
             if not mine:
                 continue
-            found = apart[f"{part}, {form}"] = from_published(mine, findings.preset.paper_model, experiment)
-            published = _published(findings, experiment, form)
+            # The published numbers are of the published budgets, also where they stand beside an equal one.
+            theirs: ExperimentName = "phonebook" if experiment == "phonebook-equal" else experiment
+            found = apart[f"{part}, {form}"] = from_published(mine, findings.preset.paper_model, theirs)
+            published = published_table(findings.preset.paper_model, experiment)[form]
             for chosen in _by_sizes(mine):
-                rows += _rows(part, quantity, form, chosen, published, ", ".join(found))
+                rows += _rows((part, quantity, form), chosen, published, found)
             doubts |= {f"{quantity}, published: {value.doubt}": None for value in published.values() if value.doubt}
     notes = (
         *sentences(apart),
         *doubts,
-        "from, to: 95 % interval over seeds (Student's t); a dash where there is one seed",
+        *_failures(findings),
+        SEEDS_NOTE,
         "equal budget: every method with MemFT-SW's learning rate, epochs and batches",
         "long texts: the budget is the same for every method, as it was in the paper",
     )
     return Table("table2", "Table 2: the methods by rank", COLUMNS, tuple(rows), notes)
 
 
-def _published(findings: Findings, experiment: ExperimentName, form: Form) -> Mapping[int, Published]:
-    tables = TABLE2_LONG_CONTEXT if experiment == "long-context" else TABLE2_PHONEBOOK
-    return tables[findings.preset.paper_model][form]
+def published_table(model: PaperModel, experiment: ExperimentName) -> Mapping[Form, Mapping[int, Published]]:
+    """The paper's numbers for the cells of an experiment: form of the method → rank → percent."""
+    return (TABLE2_LONG_CONTEXT if experiment == "long-context" else TABLE2_PHONEBOOK)[model]
+
+
+def _failures(findings: Findings) -> list[str]:
+    counts = {part: findings.num_failed(experiment) for part, experiment, _ in PARTS}
+    return [f"{part}: {count:,} cells failed and are in no mean" for part, count in counts.items() if count]
 
 
 def _by_sizes(cells: Sequence[Finding]) -> list[list[Finding]]:
@@ -86,43 +82,17 @@ def _by_sizes(cells: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def _rows(
-    part: str,
-    quantity: str,
-    form: Form,
-    cells: Sequence[Finding],
-    published: Mapping[int, Published],
-    apart: str,
+    head: tuple[Value, ...], cells: Sequence[Finding], published: Mapping[int, Published], apart: Mapping[str, str]
 ) -> list[tuple[Value, ...]]:
+    """A row a rank; ``head`` is part, quantity and form."""
     rows: list[tuple[Value, ...]] = []
-    sizes = _span(sorted({cell.size for cell in cells}))
     for rank in sorted({cell.lora_rank for cell in cells}):
         mine = [cell for cell in cells if cell.lora_rank == rank]
-        mean = over_seeds(by_seed(mine, _QUANTITIES[quantity]), 0, 100)
-        beside = published.get(rank)
-        rows.append(
-            (
-                part,
-                quantity,
-                form,
-                rank,
-                sizes,
-                _span(sorted({cell.result.run["learn"]["epochs"] or cell.measured.epochs for cell in mine})),
-                mean.value,
-                mean.low,
-                mean.high,
-                mean.num_seeds,
-                None if beside is None else beside.value,
-                None if beside is None else beside.mark,
-                apart,
-            )
-        )
+        sizes = _span(sorted({cell.size for cell in mine}))
+        epochs = _span(sorted({cell.result.run["learn"]["epochs"] or cell.measured.epochs for cell in mine}))
+        ours = percent(mine, SHARES[str(head[1])])
+        rows.append((*head, rank, sizes, epochs, *compared(ours, published.get(rank), apart)))
     return rows
-
-
-def by_seed(cells: Sequence[Finding], quantity: Callable[[Finding], float]) -> list[float]:
-    """One number a seed: the mean of a quantity over the cells that have it."""
-    seeds = sorted({cell.seed for cell in cells})
-    return [statistics.fmean(quantity(cell) for cell in cells if cell.seed == seed) for seed in seeds]
 
 
 def _span(values: Sequence[int]) -> str:

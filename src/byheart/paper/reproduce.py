@@ -3,24 +3,25 @@
     OUT/sweep, OUT/bundles, OUT/unseen   what was measured; see `byheart.paper.findings`
     OUT/tables/<name>.md, .csv           tables
     OUT/figures/<name>.svg, .png         figures
-    OUT/reproduction.json                what was made and what is missing, written last
+    OUT/findings.md, .csv                which of the paper's claims hold
+    OUT/law.json                         the laws behind Table 1
+    OUT/reproduction.json                what was made and what is missing, written last; `byheart report` reads it
 
 Tables and figures share cells: one that several of them need is run once. What was stopped goes on by the same call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from byheart.artifacts import locked, write_json
-from byheart.errors import InterruptedRunError
+from byheart.artifacts import locked
 from byheart.paper.exhibits import EXHIBITS, chosen
 from byheart.paper.findings import SWEEP, Findings
 from byheart.paper.keeping import KeepingEngine, forget_unkept
 from byheart.paper.preset import KEPT, ExperimentName, Preset, read_preset
-from byheart.report.figures import need_matplotlib, save
+from byheart.paper.writing import Origin, Reproduction, write
+from byheart.report.figures import need_matplotlib
 from byheart.sweep.cell import Cell, CellResult
 from byheart.sweep.driver import Sweep
 from byheart.sweep.engines import Engine, build
@@ -29,25 +30,7 @@ from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import Silent, SweepReporter
 from byheart.sweep.results import need_pyarrow, read_result, write_table
 
-TABLES, FIGURES, MARKER = "tables", "figures", "reproduction.json"
-KIND, SCHEMA_VERSION = "reproduction", 1
-
-
-@dataclass(frozen=True, slots=True)
-class Reproduction:
-    """What a call has made.
-
-    Attributes:
-        findings: the results behind it.
-        tables: their files.
-        figures: their files.
-        missing: what could not be made, and why.
-    """
-
-    findings: Findings
-    tables: tuple[Path, ...]
-    figures: tuple[Path, ...]
-    missing: tuple[str, ...]
+__all__ = ["Reproduction", "reproduce"]
 
 
 def reproduce(
@@ -101,7 +84,7 @@ def reproduce(
             cells = {experiment: [next(every) for _ in each] for experiment, each in drafts.items()}
             _Runs(found, cells, directory, reporter, interrupted).run(asked, engine, retry_failed=retry_failed)
         findings = Findings(found, directory, _results(cells, directory))
-        return _made(names, findings, preset, reporter, interrupted)
+        return write(names, findings, Origin(preset, model), reporter, interrupted)
 
 
 class _Runs:
@@ -149,38 +132,3 @@ def _results(cells: dict[ExperimentName, list[Cell]], directory: Path) -> dict[E
     return {
         experiment: [by_name[cell.name] for cell in each if cell.name in by_name] for experiment, each in cells.items()
     }
-
-
-def _made(
-    names: Sequence[str],
-    findings: Findings,
-    preset: str,
-    reporter: SweepReporter,
-    interrupted: Callable[[], bool],
-) -> Reproduction:
-    tables: list[Path] = []
-    figures: list[Path] = []
-    missing: dict[str, None] = {}
-    exhibits: dict[str, list[str]] = {}
-    reporter.say("making " + ", ".join(names))
-    for name in names:
-        if interrupted():
-            raise InterruptedRunError(f"all cells have a result; {name} is not made yet")
-        made = EXHIBITS[name].make(findings)
-        files = [file for table in made.tables for file in table.save(findings.directory / TABLES)]
-        tables += files
-        for file_name, figure in made.figures.items():
-            drawn = save(figure, findings.directory / FIGURES / file_name)
-            figures += drawn
-            files += drawn
-        exhibits[name] = [str(file.relative_to(findings.directory)) for file in files]
-        missing |= dict.fromkeys(made.missing)
-    content = {
-        "preset": preset,
-        "about": findings.preset.about,
-        "paper_model": findings.preset.paper_model,
-        "exhibits": exhibits,
-        "missing": list(missing),
-    }
-    write_json(findings.directory / MARKER, KIND, SCHEMA_VERSION, content)
-    return Reproduction(findings, tuple(tables), tuple(figures), tuple(missing))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from byheart.paper.comparison import COMPARED, SEEDS_NOTE, compared, percent
 from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
-from byheart.paper.method_tables import by_seed
 from byheart.paper.published import (
     ALL_FORMS,
     TABLE3_GENERALISATION,
@@ -16,7 +16,6 @@ from byheart.paper.published import (
     Form,
     Published,
 )
-from byheart.paper.seeds import over_seeds
 from byheart.paper.table import Column, Table, Value
 from byheart.tasks.scenarios import SCENARIOS
 
@@ -25,13 +24,7 @@ COLUMNS3 = (
     Column("method", "method"),
     Column("lora_rank", "rank"),
     Column("num_pairs", "pairs"),
-    Column("ours_percent", "ours", 1),
-    Column("low_percent", "from", 1),
-    Column("high_percent", "to", 1),
-    Column("num_seeds", "seeds"),
-    Column("published_percent", "published", 1),
-    Column("published_source", "source"),
-    Column("differs_in", "differs in"),
+    *COMPARED,
 )
 COLUMNS4 = (
     Column("scenario", "domain in the paper"),
@@ -49,16 +42,16 @@ COLUMNS4 = (
 def table3(findings: Findings) -> Table:
     """A row for each method and rank: of pairs that were learnt, then of pairs that were not."""
     cells = findings.done("linear-rule")
-    exact = {cell.name: 100 * findings.unseen(cell).exact_match for cell in cells}
+    exact = {cell.name: findings.unseen(cell).exact_match for cell in cells}
     num_unseen = sorted({cell.result.task["num_unseen"] for cell in cells})
     parts: tuple[tuple[str, Mapping[Form, Mapping[int, Published]], Callable[[Finding], float]], ...] = (
-        ("memory", TABLE3_MEMORY, lambda cell: 100 * cell.measured.exact_match),
+        ("memory", TABLE3_MEMORY, lambda cell: cell.measured.exact_match),
         ("generalisation", TABLE3_GENERALISATION, lambda cell: exact[cell.name]),
     )
     rows: list[tuple[Value, ...]] = []
     differing: dict[str, dict[str, str]] = {}
     doubts: dict[str, None] = {}
-    for quantity, published, percent in parts:
+    for quantity, published, share_of in parts:
         for form in ALL_FORMS:
             mine = [cell for cell in cells if cell.form == form]
             apart = from_published(mine, "qwen3-8b", "linear-rule")
@@ -67,24 +60,10 @@ def table3(findings: Findings) -> Table:
                 differing[form] = apart
             for rank in sorted({cell.lora_rank for cell in mine}):
                 chosen = [cell for cell in mine if cell.lora_rank == rank]
-                mean = over_seeds(by_seed(chosen, percent), 0, 100)
-                beside = published.get(form, {}).get(rank)
                 task = chosen[0].result.task
-                rows.append(
-                    (
-                        quantity,
-                        form,
-                        rank,
-                        task["num_pairs"] if quantity == "memory" else task["num_unseen"],
-                        mean.value,
-                        mean.low,
-                        mean.high,
-                        mean.num_seeds,
-                        None if beside is None else beside.value,
-                        None if beside is None else beside.mark,
-                        ", ".join(apart),
-                    )
-                )
+                num_pairs = task["num_pairs"] if quantity == "memory" else task["num_unseen"]
+                beside = compared(percent(chosen, share_of), published.get(form, {}).get(rank), apart)
+                rows.append((quantity, form, rank, num_pairs, *beside))
         doubts |= {f"published: {each.doubt}": None for row in published.values() for each in row.values()}
     told = ", ".join(f"{number:,}" for number in num_unseen)
     notes = (
@@ -92,7 +71,7 @@ def table3(findings: Findings) -> Table:
         "published: Qwen3-8B, 500 training pairs",
         *doubts,
         f"ours: prompts such as f(12, 7) =, x and y from 0 to 99, {told} unseen pairs",
-        "from, to: 95 % interval over seeds (Student's t); a dash where there is one seed",
+        SEEDS_NOTE,
     )
     return Table("table3", "Table 3: f(x, y) = 3x + 5y + 7", COLUMNS3, tuple(rows), notes)
 

@@ -57,12 +57,14 @@ class Table:
         title: its caption.
         columns: their titles.
         rows: one value a column.
+        notes: sentences below it.
     """
 
     kind: ClassVar[str] = "table"
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Value]]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from byheart.certification.dynamics import RecordDynamics
 from byheart.report.answers import rounded
 from byheart.report.blocks import Axis, Block, Chart, Charts, Point, Prose, Rule, Series
-from byheart.report.sweep_files import Row, SweepFiles
+from byheart.report.sweep_files import Row
 
 MOST_TOKENS = 200_000
 """Of all curves of a page together: about 4 MB."""
 
 
-def cell_curves(files: SweepFiles) -> list[Block]:
-    """One chart a cell, as many as a page holds; by rank and length."""
+def cell_curves(rows: Iterable[Row], records: Mapping[str, Sequence[RecordDynamics]]) -> list[Block]:
+    """One chart a cell, as many as a page holds; by rank and length.
+
+    Args:
+        rows: of cells that ran to their end.
+        records: cell → its records; cells that are not there have no chart.
+    """
     views: dict[str, Chart] = {}
     num_tokens = 0
-    rows = [row for row in files.done if row["cell"] in files.records]
+    rows = [row for row in rows if row["cell"] in records]
     for row in sorted(rows, key=lambda row: (row["lora_rank"], row["num_answer_tokens"], row["cell"])):
-        records = files.records[row["cell"]]
-        num_tokens += sum(len(record.p) for record in records)
+        mine = records[row["cell"]]
+        num_tokens += sum(len(record.p) for record in mine)
         if num_tokens > MOST_TOKENS and views:
             break
-        views[_name(row)] = curve(records)
+        views[_name(row)] = curve(mine)
     blocks: list[Block] = [
         Prose(
             "Each answer token's probability given the right answer before it. Tokens at or below 0.5 are stubborn; i* "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from byheart.certification.dynamics import Dynamics
 from byheart.report.blocks import Axis, Block, Chart, Charts, Facts, Prose, Rule, Series, Value
 
@@ -27,6 +29,8 @@ def dynamics_blocks(found: Dynamics) -> list[Block]:
     blocks: list[Block] = [Facts(rows), Prose(_claim_sentence(found))]
     if bound.num_records and bound.spearman_rho is None:
         blocks.append(Prose("No correlation: it takes three failed records, and positions that are not all the same."))
+    if found.pairs:
+        blocks.append(Charts("Earliest stubborn token against i*", {"bound": _bound_chart(found)}))
     if bins := found.failure_histogram():
         width = bins[0].stop - bins[0].start
         points = [
@@ -40,6 +44,18 @@ def dynamics_blocks(found: Dynamics) -> list[Block]:
         )
         blocks.append(Charts("Where free runs fail", {"failures": chart}))
     return blocks
+
+
+def _bound_chart(found: Dynamics) -> Chart:
+    """One mark for all records with the same two positions, counted from 1; below the line the bound is broken."""
+    counts = Counter((earliest + 1, failure + 1) for earliest, failure in found.pairs)
+    points = [(x, y, f"{count:,} {'record' if count == 1 else 'records'}") for (x, y), count in sorted(counts.items())]
+    top = max(max(pair) for pair in counts)
+    return Chart(
+        x=Axis("earliest stubborn token", "log", ends=(1, max(top, 2))),
+        y=Axis("first wrong token, i*", "log", ends=(1, max(top, 2))),
+        series=[Series("", [(1, 1), (top, top)], "line", None), Series("failed records", points, "points", 0)],
+    )
 
 
 def _claim_sentence(found: Dynamics) -> str:

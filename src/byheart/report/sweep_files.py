@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from byheart.certification.dynamics import Dynamics, RecordDynamics
+from byheart.errors import ArtifactError
 from byheart.law.fits import LAW_FILE, LawFits
 from byheart.law.observation import DONE
 from byheart.sweep.results import CELLS, TOKENS_FILE, read_results
@@ -44,10 +45,12 @@ class SweepFiles:
             advance: told of each cell.
 
         Raises:
-            ArtifactError: there is no table, or a file is damaged.
+            ArtifactError: there is no table, no cell in it, or a file is damaged.
             SettingsError: pyarrow is not installed.
         """
         rows = read_results(directory).to_pylist()
+        if not rows:
+            raise ArtifactError(f"{directory} has no cell with a result yet; the same 'byheart sweep' again runs them")
         path = directory / LAW_FILE
         records: dict[str, Sequence[RecordDynamics]] = {}
         for row in rows:

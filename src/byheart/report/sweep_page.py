@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 
-from byheart.law.cells import SATURATED_NLL_NATS, Axis
-from byheart.report.blocks import Block, Facts, HeatMap, HeatMaps, Page, Prose, Section, Table, Value
+from byheart.law.cells import Axis
+from byheart.report.blocks import Block, Facts, HeatMaps, Page, Prose, Section, Table, Value
 from byheart.report.cell_curves import cell_curves
 from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
+from byheart.report.heat_maps import QUANTITIES, heat_map
 from byheart.report.law_blocks import law_blocks
-from byheart.report.law_figures import LENGTH_LABEL, SIZE_LABELS
 from byheart.report.sweep_files import Row, SweepFiles
 
-_QUANTITIES = {
-    "final loss (nats)": "nll_after_nats",
-    "token accuracy": "token_accuracy",
-    "exact match": "exact_match",
-    "ΔL (nats)": "nll_drop_nats",
-}
 _FIRST_COLUMNS = ("cell", "status", "task", "method", "placement", "seed")
 _NUMBERS = (
     "lora_rank",
@@ -57,9 +50,9 @@ def sweep_page(files: SweepFiles) -> Page:
         sections.append(Section("Size and length", [heat_maps(files, axis)]))
     sections.append(Section("Convergence", _convergence(files)))
     if found is not None:
-        sections.append(Section("Probabilities by position", cell_curves(files)))
+        sections.append(Section("Probabilities by position", cell_curves(files.done, files.records)))
         sections.append(Section("Token dynamics", [*dynamics_blocks(found), probability_histogram(found)]))
-    sections.append(Section("Cells", [_table(files.rows)]))
+    sections.append(Section("Cells", [cells_table(files.rows)]))
     sections.append(Section("How it was made", [Facts(_provenance(files))]))
     return Page(files.name, _sentence(files), num_failed == 0, sections)
 
@@ -106,37 +99,11 @@ def _range(values: set[int]) -> str:
 def heat_maps(files: SweepFiles, axis: Axis) -> HeatMaps:
     """Each quantity of each group over size and length; repeats are averaged."""
     views = {}
-    for quantity, column in _QUANTITIES.items():
+    for quantity in QUANTITIES:
         for group, rows in files.groups().items():
-            if found := _heat_map(rows, quantity, column, axis):
+            if found := heat_map(rows, quantity, axis):
                 views[f"{quantity}: {group}"] = found
     return HeatMaps("Over adapter size and answer length", views)
-
-
-def _heat_map(rows: Sequence[Row], quantity: str, column: str, axis: Axis) -> HeatMap | None:
-    gathered: dict[tuple[int, int], list[float]] = {}
-    for row in rows:
-        if row[column] is not None:
-            gathered.setdefault((row[axis], row["num_answer_tokens"]), []).append(row[column])
-    if not gathered:
-        return None
-    sizes, lengths = (sorted({key[index] for key in gathered}) for index in (0, 1))
-    values = [
-        [fmean(found) if (found := gathered.get((size, length))) else None for length in lengths] for size in sizes
-    ]
-    largest = max(value for row in values for value in row if value is not None)
-    is_loss = column == "nll_after_nats"
-    return HeatMap(
-        column_label=LENGTH_LABEL,
-        row_label=SIZE_LABELS[axis],
-        columns=lengths,
-        rows=sizes,
-        values=values,
-        # Dark is what is not known: high loss, low accuracy, a small fall.
-        ends=(largest, 0.0) if is_loss else (0.0, largest if quantity.endswith("(nats)") else 1.0),
-        bar=SATURATED_NLL_NATS if is_loss else None,
-        bar_label="below ln 2: saturated, left out of the law" if is_loss else "",
-    )
 
 
 def _convergence(files: SweepFiles) -> list[Block]:
@@ -161,7 +128,8 @@ def _convergence(files: SweepFiles) -> list[Block]:
     return blocks
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def cells_table(rows: Sequence[Row]) -> Table:
+    """Every cell: what it was and what it measured."""
     own = sorted(name for name in rows[0] if name.startswith("task."))
     names = [*_FIRST_COLUMNS, *own, *_NUMBERS]
     shown = [name for name in names if any(row[name] is not None for row in rows)]
@@ -171,6 +139,15 @@ def _table(rows: Sequence[Row]) -> Table:
 
 
 def _provenance(files: SweepFiles) -> list[tuple[str, Value]]:
+    rows = [*cells_provenance(files), ("the command for the table", "byheart sweep GRID --out DIR")]
+    if files.fits:
+        by = f"{files.fits.group_by} --axis {files.fits.axis}"
+        rows.append(("the command for the law", f"byheart fit DIR --by {by}"))
+    return rows
+
+
+def cells_provenance(files: SweepFiles) -> list[tuple[str, Value]]:
+    """Which base model, numerics and versions the cells had, and how long they took."""
     columns = {
         "base model": "model",
         "base weights, sha256": "base_weights_sha256",
@@ -186,8 +163,4 @@ def _provenance(files: SweepFiles) -> list[tuple[str, Value]]:
     seconds = [row["seconds"] for row in files.done if row["seconds"] is not None]
     if seconds:
         rows.append(("time of all cells", f"{sum(seconds):,.0f} s"))
-    rows.append(("the command for the table", "byheart sweep GRID --out DIR"))
-    if files.fits:
-        by = f"{files.fits.group_by} --axis {files.fits.axis}"
-        rows.append(("the command for the law", f"byheart fit DIR --by {by}"))
     return rows

@@ -96,7 +96,7 @@ def export(
 def report(
     directory: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="What 'byheart learn' or 'byheart sweep' wrote.", show_default=False),
+        typer.Argument(metavar="DIR", help="What 'byheart learn', 'sweep' or 'reproduce' wrote.", show_default=False),
     ],
     out: Annotated[
         Path | None,

@@ -15,5 +15,6 @@ function listingBlock(block) {
 
 function figureBlock(block) {
   const picture = make("img", { src: block.source, alt: visible(block.description) });
-  return make("figure", { class: "picture" }, make("figcaption", {}, visible(block.title)), picture);
+  const scroller = make("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": visible(block.title) }, picture);
+  return make("figure", { class: "picture" }, make("figcaption", {}, visible(block.title)), scroller);
 }

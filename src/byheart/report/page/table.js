@@ -37,7 +37,12 @@ function tableBlock(block) {
   const search = block.rows.length <= ROWS_SEARCHED ? null : make("input", { type: "search", placeholder: "Search", "aria-label": `Search in: ${block.title}`, oninput: (event) => { query = event.target.value; render(); } });
   const table = make("table", { class: "data" }, make("caption", { class: "hidden-text" }, block.title), make("thead", {}, make("tr", {}, heads)), body);
   const scroller = make("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": block.title }, table);
-  return make("figure", {}, make("div", { class: "picked" }, make("figcaption", {}, block.title), search), scroller, status, more);
+  return make("figure", {}, make("div", { class: "picked" }, make("figcaption", {}, block.title), search), scroller, status, more, notesOf(block.notes));
+}
+
+/** Sentences below a table; none where there are none. */
+function notesOf(notes) {
+  return notes.length ? make("ul", { class: "note notes" }, notes.map((note) => make("li", {}, visible(note)))) : null;
 }
 
 /** A table that is only read. */

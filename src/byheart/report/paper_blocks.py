@@ -1,0 +1,109 @@
+"""The paper's figures as blocks of a page: landscapes by method, convergence by method, and those of the law."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from byheart.certification.dynamics import Dynamics
+from byheart.export.epochs import EpochEvent
+from byheart.report.blocks import Axis, Block, Chart, Charts, HeatMap, HeatMaps, Rule, Series
+from byheart.report.cell_curves import cell_curves
+from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
+from byheart.report.heat_maps import heat_map
+from byheart.report.law_blocks import law_blocks
+from byheart.report.reproduction_files import GROUP, ReproductionFiles
+from byheart.report.sweep_files import Row
+
+LONG_TEXTS = "long-context"
+SHARE_LABEL = "tokens last seen at p ≤ 0.5 (share)"
+
+
+def law_figure(files: ReproductionFiles) -> list[Block]:
+    """Figure 2: the law over rank and length, predicted against measured, loss and accuracy as heat maps."""
+    rows = files.law_rows()
+    blocks = [] if files.fits is None else law_blocks(files.fits, rows)
+    views: dict[str, HeatMap] = {}
+    for quantity in ("final loss (nats)", "token accuracy"):
+        for group in files.contents.law_groups:
+            mine = [row for row in rows if row[GROUP] == group and row["status"] == "done"]
+            if found := heat_map(mine, quantity):
+                views[f"{quantity}: {group}"] = found
+    return [*blocks, HeatMaps("Final loss and token accuracy over rank and length", views)] if views else blocks
+
+
+def dynamics_figure(files: ReproductionFiles) -> list[Block]:
+    """Figure 3, of every long text that was learnt."""
+    rows = [row for row in files.rows("law", LONG_TEXTS) if row["task"] == LONG_TEXTS]
+    known = {} if files.sweep is None else files.sweep.records
+    records = tuple(record for row in rows for record in known.get(row["cell"], ()))
+    if not records:
+        return []
+    found = Dynamics(records)
+    return [*dynamics_blocks(found), probability_histogram(found)]
+
+
+def landscapes(files: ReproductionFiles) -> list[Block]:
+    """Figures 4–6: accuracy over rank and length, method by method."""
+    views: dict[str, HeatMap] = {}
+    for experiment, quantity in ((LONG_TEXTS, "token accuracy"), ("phonebook-equal", "exact match")):
+        rows = files.rows(experiment)
+        for what in sorted({_texts(row) for row in rows}):
+            for method in _methods(rows):
+                mine = [row for row in rows if row["method"] == method and _texts(row) == what]
+                if found := heat_map(mine, quantity):
+                    views[f"{quantity}, {what}: {method}"] = found
+    return [HeatMaps("Accuracy over rank and length", views)] if views else []
+
+
+def convergence(files: ReproductionFiles) -> list[Block]:
+    """Figures 7–9: loss and stubborn tokens over epochs, a method each on the same axes, a line a cell."""
+    rows = [row for row in files.rows("convergence") if files.epochs.get(row["cell"])]
+    if not rows:
+        return []
+    courses = {row["cell"]: files.epochs[row["cell"]] for row in rows}
+    across = Axis("epoch", ends=(1, max(2, *(len(course) for course in courses.values()))))
+    top_nats = max(epoch.nll_nats for course in courses.values() for epoch in course)
+    views: dict[str, Chart] = {}
+    for method in _methods(rows):
+        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: (row["lora_rank"], row["cell"]))
+        losses = [[(epoch.epoch, _short(epoch.nll_nats)) for epoch in courses[row["cell"]]] for row in mine]
+        shares = [[(epoch.epoch, _share(epoch, row)) for epoch in courses[row["cell"]]] for row in mine]
+        nats, share = Axis("loss of visited tokens (nats)", ends=(0, top_nats)), Axis(SHARE_LABEL, ends=(0, 1))
+        views[f"loss: {method}"] = Chart(across, nats, _lines(mine, losses), [Rule("ln 2", y=math.log(2))])
+        views[f"stubborn tokens: {method}"] = Chart(across, share, _lines(mine, shares))
+    return [Charts("Convergence, as training saw it", views)]
+
+
+def probability_grid(files: ReproductionFiles) -> list[Block]:
+    """Figures 10–13: p over position for each long text, rank and method."""
+    rows = [row for row in files.rows("law", LONG_TEXTS) if row["task"] == LONG_TEXTS]
+    if files.sweep is None or not any(row["cell"] in files.sweep.records for row in rows):
+        return []
+    return cell_curves(rows, files.sweep.records)
+
+
+def _methods(rows: Sequence[Row]) -> list[str]:
+    """In the order in which they were run."""
+    return list(dict.fromkeys(row["method"] for row in rows))
+
+
+def _texts(row: Row) -> str:
+    ratio = row.get("task.random_ratio")
+    return row["task"] if ratio is None else f"{row['task']}, {100 * ratio:g} % random"
+
+
+def _lines(rows: Sequence[Row], points: Sequence[Sequence[tuple[float, float]]]) -> list[Series]:
+    last = max(len(rows) - 1, 1)
+    return [
+        Series(f"rank {row['lora_rank']:,}, seed {row['seed']}", line, "line", shade=index / last)
+        for index, (row, line) in enumerate(zip(rows, points, strict=True))
+    ]
+
+
+def _share(epoch: EpochEvent, row: Row) -> float:
+    return _short(epoch.num_stubborn_tokens / row["num_answer_tokens"])
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")

@@ -1,0 +1,110 @@
+"""Which claims hold, of results that nobody measured: every verdict is known beforehand."""
+
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from byheart.paper.findings import UNSEEN
+from byheart.paper.verdicts import COLUMNS, verdicts
+from reproductions_for_tests import cell_result, findings_of, tokens_of
+
+
+def found(directory, results: Any, tokens: Any = None) -> dict[str, dict[str, Any]]:
+    """Claim → its row by column."""
+    table = verdicts(findings_of(directory, results, tokens), ())
+    assert table is not None
+    names = [column.name for column in COLUMNS]
+    return {str(row[0]): dict(zip(names, row, strict=True)) for row in table.rows}
+
+
+def books(gains: dict[str, list[float]], rank: int = 2) -> list[Any]:
+    """PhoneBook cells: method → exact match, a seed each."""
+    task = {"name": "phonebook", "num_answer_tokens": 20}
+    return [
+        cell_result(task, method, rank, seed, exact_match=share)
+        for method, shares in gains.items()
+        for seed, share in enumerate(shares)
+    ]
+
+
+MORE = "MemFT-OT knows more than SFT: PhoneBook, equal budget, exact match"
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [([0.4, 0.5, 0.6], "holds"), ([0.0, 0.1, 0.2], "does not hold"), ([0.1, 0.2, 0.6], "open"), ([0.9], "open")],
+)
+def test_a_difference_of_methods_is_judged_by_its_interval_over_seeds(other, verdict, tmp_path):
+    plain = [0.1, 0.21, 0.3][: len(other)]
+    row = found(tmp_path, {"phonebook-equal": books({"sft": plain, "memft-ot": other})})[MORE]
+    gains = [100 * (b - a) for a, b in zip(plain, other, strict=True)]
+    assert row["ours"] == pytest.approx(sum(gains) / len(gains))
+    if len(gains) > 1:
+        low, high = stats.t.interval(0.95, len(gains) - 1, row["ours"], stats.sem(gains))
+        assert (row["low"], row["high"]) == (pytest.approx(low, rel=1e-3), pytest.approx(high, rel=1e-3))
+    assert row["verdict"] == verdict
+    assert row["published"] == pytest.approx(19.1 - 17.4), "at the one rank that both have"
+
+
+def test_only_cells_of_one_rank_and_size_are_compared(tmp_path):
+    cells = [*books({"sft": [0.1]}, rank=1), *books({"memft-ot": [0.9]}, rank=2)]
+    assert MORE not in found(tmp_path, {"phonebook-equal": cells})
+
+
+def test_a_form_that_recalls_all_where_plain_fine_tuning_does_not(tmp_path):
+    cells = [
+        *books({"sft": [0.9, 1.0], "memft-ot": [1.0, 1.0]}, rank=4),
+        *books({"sft": [1.0, 1.0], "memft-ot": [1.0, 1.0]}, rank=8),
+    ]
+    row = found(tmp_path, {"phonebook-equal": cells})["every record comes back: PhoneBook, equal budget"]
+    assert row["ours"] == "SFT first at rank 8, MemFT-OT first at rank 4"
+    assert row["verdict"] == "holds"
+    late = books({"sft": [1.0], "memft-ot": [0.9]}, rank=4)
+    row = found(tmp_path, {"phonebook-equal": late})["every record comes back: PhoneBook, equal budget"]
+    assert (row["ours"], row["verdict"]) == ("SFT first at rank 4, MemFT-OT never", "does not hold")
+
+
+def test_tokens_and_the_bound_are_counted_over_every_cell(tmp_path):
+    task = {"name": "long-context", "num_answer_tokens": 6}
+    cells = [cell_result(task, rank=rank) for rank in range(1, 7)]
+    tokens = {cell.name: tokens_of([0.9] * at + [0.3] + [0.9] * (6 - at)) for at, cell in enumerate(cells)}
+    rows = found(tmp_path, {"law": cells}, tokens)
+    assert rows["p > 0.5 makes a token the argmax"]["over"] == "36 tokens above 0.5"
+    assert rows["p > 0.5 makes a token the argmax"]["verdict"] == "holds"
+    assert rows["no free run fails before the earliest stubborn token"]["ours"] == 0
+    rho = rows["Spearman's ρ of earliest stubborn token and first failure"]
+    assert (rho["ours"], rho["low"], rho["high"], rho["published"]) == (pytest.approx(1), pytest.approx(1), 1, 0.908)
+    assert rho["verdict"] == "holds"
+
+
+def test_a_run_that_fails_early_breaks_the_bound(tmp_path):
+    cell = cell_result({"name": "long-context", "num_answer_tokens": 3})
+    tokens = {cell.name: tokens_of([0.9, 0.9, 0.3], failures=[1])}
+    row = found(tmp_path, {"law": [cell]}, tokens)["no free run fails before the earliest stubborn token"]
+    assert (row["ours"], row["verdict"]) == (1, "does not hold")
+
+
+def test_generalisation_is_judged_over_unseen_pairs(tmp_path, tiny_base):
+    from byheart.certification.check import certify_as_it_stands
+    from byheart.memory.encode import encode
+    from byheart.memory.records import Memory
+
+    task = {"name": "linear-rule", "num_pairs": 4, "num_unseen": 4}
+    cells = [cell_result(task, method, 1) for method in ("sft", "memft-ot")]
+    memory = Memory.from_pairs([(f"f({x}, 1) =", str(x)) for x in range(4)])
+    certificate = certify_as_it_stands(tiny_base, "none", encode(memory, tiny_base.tokenizer))
+    for cell, num_known in zip(cells, (0, 3), strict=True):
+        known = [
+            record.model_copy(update={"verdict": "recited", "first_failure": None}) for record in certificate.records
+        ]
+        records = (*known[:num_known], *certificate.records[num_known:])
+        certificate.model_copy(update={"records": records}).save(tmp_path / UNSEEN / f"{cell.name}.json")
+    row = found(tmp_path, {"linear-rule": cells})["MemFT-OT generalises better than SFT: f(x, y) = 3x + 5y + 7"]
+    low, _ = stats.t.interval(0.95, 3, 75, stats.sem([100, 100, 100, 0]))
+    assert (row["ours"], row["low"], row["published"]) == (pytest.approx(75), pytest.approx(low, abs=0.02), 15)
+    assert row["verdict"] == "open"
+
+
+def test_without_cells_nothing_is_claimed(tmp_path):
+    assert verdicts(findings_of(tmp_path, {}), ()) is None
