@@ -25,4 +25,4 @@ def read_epochs(bundle: Path) -> list[EpochEvent]:
     try:
         return [EpochEvent(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError(f"cannot read {path}: {error}; remove it, and a page does without") from error
+        raise ArtifactError(f"cannot read {path}: {error}; remove it, and the page does without") from error
