@@ -66,6 +66,13 @@ def test_a_damaged_result_is_told(tmp_path):
         read_result(tmp_path, "a" * 16)
 
 
+def test_a_cell_that_fails_when_run_again_keeps_no_tokens(tmp_path):
+    write_result(tmp_path, result(), save({"nll_nats": np.zeros(1, np.float32)}))
+    write_result(tmp_path, result(**FAILED), b"")
+    with pytest.raises(ArtifactError, match="cannot read"):
+        read_tokens(tmp_path, "a" * 16)
+
+
 def test_tokens_that_are_not_there_are_told(tmp_path):
     with pytest.raises(ArtifactError, match=r"tokens\.safetensors"):
         read_tokens(tmp_path, "a" * 16)

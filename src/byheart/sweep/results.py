@@ -62,10 +62,12 @@ def need_pyarrow() -> None:
 
 
 def write_result(directory: Path, result: CellResult, tokens: bytes) -> None:
-    """Writes a cell's folder; ``tokens`` are empty where it failed."""
+    """Writes a cell's folder; ``tokens`` are empty where it failed, and none of an earlier run are left then."""
     folder = directory / CELLS / result.name
     if tokens:
         write_bytes(folder / TOKENS_FILE, tokens)
+    else:
+        (folder / TOKENS_FILE).unlink(missing_ok=True)
     write_json(folder / RESULT_FILE, KIND, SCHEMA_VERSION, result.model_dump(mode="json"))
 
 
