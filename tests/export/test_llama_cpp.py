@@ -1,3 +1,4 @@
+import http.client
 import importlib
 
 import pytest
@@ -65,3 +66,20 @@ def test_the_same_prompt_has_the_same_answer_twice_and_beside_others(tiny_gguf):
         again = engine.complete([5, 6, 7], 6)
     assert first.ids == again.ids
     assert len(first.ids) == 6
+
+
+def test_prompts_are_not_shown_to_a_proxy(tiny_gguf, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with LlamaCpp(tiny_gguf) as engine:
+        assert len(engine.complete([5, 6, 7], 3).ids) == 3
+
+
+def test_nobody_else_on_the_machine_is_answered(tiny_gguf):
+    with LlamaCpp(tiny_gguf) as engine:
+        connection = http.client.HTTPConnection(engine.address, timeout=60)
+        connection.request("POST", "/completion", b'{"prompt": [5], "n_predict": 1}')
+        assert connection.getresponse().status == 401
+        connection.close()

@@ -40,7 +40,7 @@ def engine_answers(engine: LlamaCpp, prepared) -> dict[str, dict[str, str]]:
     The two differ where an answer is cut amid a character, as a random model's are.
     """
     asked = {"temperature": 0, "max_tokens": LONGEST, "extra_body": {"chat_template_kwargs": prepared.template_kwargs}}
-    with OpenAI(base_url=f"{engine.address}/v1", api_key="-", max_retries=0) as client:
+    with OpenAI(base_url=f"http://{engine.address}/v1", api_key=engine.api_key, max_retries=0) as client:
         return {
             asking.__name__: {prompt: asking(client, prompt, **asked) for prompt in UNKNOWN}
             for asking in (ask, ask_streaming)

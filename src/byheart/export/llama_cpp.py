@@ -6,10 +6,10 @@ writes to stderr are errors alone.
 
 from __future__ import annotations
 
+import http.client
 import importlib
 import json
-import urllib.error
-import urllib.request
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -69,7 +69,9 @@ class LlamaCpp:
         num_threads: of the processor.
         chat_template: in place of the base file's own; None: that one.
         name: of the model in answers; None: the base file's path.
-        api_key: what whoever asks its server has to show; None: nothing.
+
+    Attributes:
+        api_key: what whoever asks its server has to show; drawn anew, so that nobody else on this machine does.
 
     Example:
         >>> with LlamaCpp(Path("base.gguf"), Path("adapter.gguf")) as engine:     # doctest: +SKIP
@@ -85,11 +87,11 @@ class LlamaCpp:
         num_threads: int = 1,
         chat_template: str | None = None,
         name: str | None = None,
-        api_key: str | None = None,
     ) -> None:
         self._base_gguf, self._adapter_gguf = base_gguf, adapter_gguf
         self._num_context_tokens, self._num_threads = num_context_tokens, num_threads
-        self._chat_template, self._name, self._api_key = chat_template, name, api_key
+        self._chat_template, self._name = chat_template, name
+        self.api_key = secrets.token_urlsafe(32)
         self._server: Any = None
 
     def __enter__(self) -> Self:
@@ -108,8 +110,7 @@ class LlamaCpp:
             params.chat_template = self._chat_template
         if self._name is not None:
             params.model_alias = {self._name}
-        if self._api_key is not None:
-            params.api_keys = [self._api_key]
+        params.api_keys = [self.api_key]
         if self._adapter_gguf is not None:
             adapter = library.CommonAdapterLoraInfo()
             adapter.path, adapter.scale = str(self._adapter_gguf), 1.0
@@ -128,8 +129,8 @@ class LlamaCpp:
 
     @property
     def address(self) -> str:
-        """Where its server listens: ``http://127.0.0.1`` and a port."""
-        return self._server.listening_address
+        """Where its server listens, and to this machine alone: ``127.0.0.1`` and a port."""
+        return self._server.listening_address.removeprefix("http://")
 
     def complete(self, prompt_ids: Sequence[int], max_new_tokens: int, num_rivals: int = 1) -> Run:
         """The greedy continuation of token ids.
@@ -186,26 +187,27 @@ class LlamaCpp:
         return self._post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
 
     def _post(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Asks the engine's server, which listens to this machine alone."""
-        headers = {"Content-Type": "application/json"}
-        if self._api_key is not None:
-            headers["Authorization"] = f"Bearer {self._api_key}"
-        asked = urllib.request.Request(f"{self.address}{path}", json.dumps(request).encode(), headers)  # noqa: S310
+        """Asks the engine's server: straight, since a proxy of the user's would be shown prompts and answers."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.api_key}"}
+        connection = http.client.HTTPConnection(self.address, timeout=_LONGEST_ANSWER_SECONDS)
         try:
-            with urllib.request.urlopen(asked, timeout=_LONGEST_ANSWER_SECONDS) as response:  # noqa: S310 - its own address
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ModelError(f"llama.cpp refuses {path}: {_reason(error)}") from error
-        except OSError as error:
+            connection.request("POST", path, json.dumps(request).encode(), headers)
+            response = connection.getresponse()
+            answer = json.load(response)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise ModelError(f"llama.cpp does not answer {path}: {error}") from error
+        finally:
+            connection.close()
+        if response.status != http.HTTPStatus.OK:
+            raise ModelError(f"llama.cpp refuses {path}: {_reason(answer)}")
+        return answer
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _reason(answer: Any) -> str:
     try:
-        return json.load(error)["error"]["message"]
-    except (ValueError, LookupError, TypeError):
-        return str(error)
+        return answer["error"]["message"]
+    except (LookupError, TypeError):
+        return "it gives no reason"
 
 
 def _candidates(ids: Sequence[int], entries: Sequence[Mapping[str, Any]]) -> tuple[Mapping[int, float] | None, ...]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from byheart.errors import ArtifactError
 from byheart.export.llama_cpp import LlamaCpp
 from byheart.export.request import Listener
 from byheart.serving.address import Address
@@ -56,7 +54,7 @@ class BundleServer:
             BundleError: a prompt has other ids there than those certified.
             ArtifactError: the address is taken.
         """
-        prepared, key = self._prepared, secrets.token_urlsafe(32)
+        prepared = self._prepared
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(
                 LlamaCpp(
@@ -66,7 +64,6 @@ class BundleServer:
                     num_threads=self._num_threads,
                     chat_template=prepared.chat_template,
                     name=prepared.name,
-                    api_key=key,
                 )
             )
             with self._listener.phase("checking prompts", len(prepared.messages)) as advance:
@@ -75,8 +72,8 @@ class BundleServer:
                 name=prepared.name,
                 known=known,
                 template_kwargs=prepared.template_kwargs,
-                engine=engine.address.removeprefix("http://"),
-                engine_key=key,
+                engine=engine.address,
+                engine_key=engine.api_key,
                 on_answer=self._on_answer,
             )
             front = Front(self._address, service)
@@ -84,7 +81,7 @@ class BundleServer:
             try:
                 front.server_activate()
             except OSError as error:
-                raise ArtifactError(str(self._address.cannot_listen(error))) from error
+                raise self._address.cannot_listen(error) from error
             accepting = threading.Thread(target=front.serve_forever, args=(0.05,), name="byheart-serve")
             accepting.start()
             stack.callback(self._stop, front, accepting)
