@@ -1,8 +1,13 @@
 import http.client
 import json
+import socket
 
 import pytest
 
+from byheart.serving import front
+from byheart.serving.asked import RefusedError
+from byheart.serving.front import Service
+from byheart.serving.known import KnownPrompts
 from conftest import PAIRS
 
 CHAT = "/v1/chat/completions"
@@ -52,6 +57,44 @@ def test_of_the_engine_nothing_else_can_be_reached(send, method, path):
 def test_a_request_that_is_too_large_is_refused_unread(send):
     status, told = send("POST", CHAT, b"", Content_Length=str(2**30))
     assert (status, told["error"]["type"]) == (413, "invalid_request_error")
+
+
+@pytest.mark.parametrize("length", ["9" * 19, "9" * 5000])
+def test_a_length_that_is_no_length_of_a_body_is_refused(send, length):
+    assert send("POST", CHAT, b"", Content_Length=length)[0] == 413
+
+
+def test_a_request_that_gives_two_lengths_is_refused(send):
+    assert send("POST", CHAT, BODY, Content_Length=str(len(BODY)), Transfer_Encoding="identity")[0] == 411
+
+
+def test_a_name_is_found_as_clients_write_it_into_an_address(send):
+    assert send("GET", "/v1/models/v%61ult")[1]["id"] == "vault"
+
+
+def test_what_nobody_thought_of_is_told_and_the_next_is_answered(send, monkeypatch):
+    def fails(*asked):
+        raise LookupError("a word of a prompt")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(front, "question", fails)
+        status, told = send("POST", CHAT, BODY)
+    assert (status, told["error"]["message"]) == (500, "byheart failed: LookupError")
+    assert send("POST", CHAT, BODY)[0] == 200
+
+
+def test_nothing_is_asked_of_an_engine_once_the_front_has_hung_up():
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        engine.settimeout(60)
+        known = KnownPrompts(frozenset(), frozenset())
+        service = Service("vault", known, {}, f"127.0.0.1:{engine.getsockname()[1]}", "key", lambda answered: None)
+        service.closing.set()
+        with pytest.raises(RefusedError, match="is being stopped"), service.ask("/completion", {}):
+            pass
+        asking, _ = engine.accept()
+        with asking:
+            assert asking.recv(1) == b""
+    assert not service.under_way
 
 
 def test_a_request_of_unknown_length_is_refused(send):

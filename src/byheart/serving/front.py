@@ -14,17 +14,20 @@ import os
 import secrets
 import socket
 import socketserver
+import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, cast
 
 from byheart.serving.address import Address
 from byheart.serving.asked import CHAT, COMPLETIONS, RefusedError, question
 from byheart.serving.known import KnownPrompts
 
 _MOST_CONTENT_BYTES = 16 * 2**20
+_MOST_DIGITS = 18  # of a length; Python makes no number of thousands of them
 _IDLE_SECONDS = 120
 _ANSWER_SECONDS = 3600
 _CHUNK_BYTES = 65536
@@ -59,6 +62,7 @@ class Service:
         engine_key: it asks for.
         on_answer: told of every request; called from the thread that answers it.
         under_way: sockets to the engine on which it is answering.
+        closing: set once nothing more is asked of it.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Service:
     engine_key: str
     on_answer: Callable[[Answered], None]
     under_way: set[socket.socket] = field(default_factory=set)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
     def ask(self, path: str, body: Mapping[str, Any]) -> Iterator[http.client.HTTPResponse]:
@@ -76,12 +81,17 @@ class Service:
         Raises:
             RefusedError: the engine has gone.
         """
-        connection = http.client.HTTPConnection(self.engine, timeout=_ANSWER_SECONDS)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.engine_key}"}
-        try:
+        with contextlib.ExitStack() as stack:
+            connection = http.client.HTTPConnection(self.engine, timeout=_ANSWER_SECONDS)
+            stack.callback(connection.close)
             try:
                 connection.connect()
-                self.under_way.add(connection.sock)
+                answering: socket.socket = connection.sock
+                self.under_way.add(answering)
+                stack.callback(self.under_way.discard, answering)
+                if self.closing.is_set():  # looked at once the socket is known, so that one of the two ends it
+                    raise ConnectionAbortedError
                 connection.request("POST", path, json.dumps(body).encode(), headers)
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
@@ -89,9 +99,6 @@ class Service:
                     503, "the engine does not answer; it is being stopped", "unavailable_error"
                 ) from error
             yield response
-        finally:
-            self.under_way.discard(connection.sock)
-            connection.close()
 
     def look(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """A short answer of the engine's, whole.
@@ -144,7 +151,8 @@ class Front(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """Ends every connection, so that no thread waits for a client or for the engine."""
+        """Ends every connection, so that no thread waits for a client or for the engine, and lets none begin anew."""
+        self.service.closing.set()
         for request in [*self._open, *self.service.under_way]:
             try:
                 request.shutdown(socket.SHUT_RDWR)
@@ -162,7 +170,11 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "byheart", ""
     timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True
-    server: Front  # type: ignore[assignment]
+
+    @property
+    def front(self) -> Front:
+        """The server that took the connection."""
+        return cast(Front, self.server)
 
     def do_GET(self) -> None:
         """Health, and the one model."""
@@ -187,10 +199,13 @@ class Handler(BaseHTTPRequestHandler):
             self._send(status, refused.body())
         except (OSError, http.client.HTTPException):  # the client, or the engine, went away amid the answer
             status, self.close_connection = 499, True
-        self.server.service.on_answer(Answered(path[:80], status, time.monotonic() - began, is_known))
+        except Exception as error:  # what nobody thought of is told to who asked, and shows in the log as a status
+            status, self.close_connection = 500, True
+            self._send(status, RefusedError(status, f"byheart failed: {type(error).__name__}", "server_error").body())
+        self.front.service.on_answer(Answered(path[:80], status, time.monotonic() - began, is_known))
 
     def _refuse_stranger(self) -> None:
-        keys = self.server.address.api_keys
+        keys = self.front.address.api_keys
         if not keys:
             # A page in a browser reaches this machine under a name of its own; only its own names are answered.
             if not _is_this_machine(self.headers.get("Host", "")):
@@ -205,14 +220,14 @@ class Handler(BaseHTTPRequestHandler):
             )
 
     def _get(self, path: str) -> tuple[int, None]:
-        service = self.server.service
-        model = {"id": service.name, "object": "model", "created": self.server.started, "owned_by": "byheart"}
+        service = self.front.service
+        model = {"id": service.name, "object": "model", "created": self.front.started, "owned_by": "byheart"}
         if path == "/health":
             self._send(200, b'{"status":"ok"}')
         elif path == "/v1/models":
             self._send(200, json.dumps({"object": "list", "data": [model]}).encode())
         elif path.startswith("/v1/models/"):
-            if path.removeprefix("/v1/models/") != service.name:
+            if urllib.parse.unquote(path.removeprefix("/v1/models/")) != service.name:
                 raise RefusedError(404, f"no such model; there is {service.name!r}", "not_found_error")
             self._send(200, json.dumps(model).encode())
         else:
@@ -222,7 +237,7 @@ class Handler(BaseHTTPRequestHandler):
     def _post(self, path: str) -> tuple[int, bool]:
         if path not in (CHAT, COMPLETIONS):
             raise _not_here(path, "POST")
-        service, content = self.server.service, self._content()
+        service, content = self.front.service, self._content()
         asked = question(path, content, service.name, service.known, service.template_kwargs, service.look)
         with service.ask(path, asked.body) as response:
             if response.status == http.HTTPStatus.OK and asked.is_streamed:
@@ -233,10 +248,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _content(self) -> bytes:
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            raise RefusedError(411, "the request needs a Content-Length")
-        if int(length) > _MOST_CONTENT_BYTES:
-            raise RefusedError(413, f"the request has {int(length):,} bytes; allowed are {_MOST_CONTENT_BYTES:,}")
+        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
+            raise RefusedError(411, "the request needs a Content-Length, and no Transfer-Encoding")
+        if len(length) > _MOST_DIGITS or int(length) > _MOST_CONTENT_BYTES:
+            raise RefusedError(413, f"the request's body is too large; allowed are {_MOST_CONTENT_BYTES:,} bytes")
         return self.rfile.read(int(length))
 
     def _send(self, status: int, body: bytes) -> None:
