@@ -1,4 +1,7 @@
+import errno
+
 import pytest
+from safetensors import SafetensorError
 
 from byheart.errors import ArtifactError, SettingsError
 from byheart.export.output import MARKER, refuse_occupied, whole_directory
@@ -24,6 +27,34 @@ def test_an_earlier_export_is_replaced_and_nothing_of_it_is_left(tmp_path):
             (working / name).write_text(name)
     assert {path.name for path in (tmp_path / "peft").iterdir()} == {"second", MARKER}
     assert [path.name for path in tmp_path.iterdir()] == ["peft"]
+
+
+def test_what_somebody_has_put_into_an_earlier_export_is_not_lost(tmp_path):
+    with whole_directory(request(tmp_path), "abc") as working:
+        (working / "weights").write_text("w")
+    refuse_occupied(request(tmp_path))
+    (tmp_path / "peft" / "notes.txt").write_text("a day's work")
+    with pytest.raises(ArtifactError, match=r"but notes\.txt in it is not of it, and would be lost; move that away"):
+        refuse_occupied(request(tmp_path))
+
+
+def test_the_earlier_export_stays_whole_until_the_new_one_is(tmp_path):
+    with whole_directory(request(tmp_path), "abc") as working:
+        (working / "first").write_text("1")
+    with pytest.raises(ArtifactError, match="No space left"), whole_directory(request(tmp_path), "abc") as working:
+        (working / "second").write_text("2")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert {path.name for path in (tmp_path / "peft").iterdir()} == {"first", MARKER}
+    assert [path.name for path in tmp_path.iterdir()] == ["peft"]
+
+
+def test_a_disk_that_is_full_amid_the_weights_is_told_with_the_mend(tmp_path):
+    with (
+        pytest.raises(ArtifactError, match=r"cannot write .*peft: I/O error.*; free some space"),
+        whole_directory(request(tmp_path), "abc"),
+    ):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_somebody_elses_directory_is_refused(tmp_path):

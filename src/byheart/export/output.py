@@ -8,37 +8,56 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from byheart.artifacts import write_json
+from safetensors import SafetensorError
+
+from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError
 from byheart.export.request import ExportRequest
 
 MARKER = "byheart-export.json"
 KIND = "export"
 SCHEMA_VERSION = 1
-_GGUF_MAGIC = b"GGUF"
 
 
 def refuse_occupied(request: ExportRequest) -> None:
     """Makes sure that nothing but an earlier export is where one is to be written.
 
     Raises:
-        ArtifactError: something else is.
+        ArtifactError: something else is, or something was added to an earlier export.
     """
     out = request.out
     if not out.exists():
         return
     if request.name == "gguf":
-        if out.is_file() and _begins_with(out, _GGUF_MAGIC):
-            return
-        raise ArtifactError(f"{out} is there already and is no GGUF file; choose another --out")
-    is_ours = out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))
-    if not is_ours:
+        if not _is_own_gguf(out):
+            raise ArtifactError(f"{out} is there already and is no GGUF file of byheart's; choose another --out")
+        return
+    is_export = out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))
+    if not is_export:
         raise ArtifactError(f"{out} is there already and is no export of byheart's; choose another --out")
+    if strange := _strangers(out):
+        raise ArtifactError(
+            f"{out} is an export, but {', '.join(strange[:3])} in it is not of it, and would be lost; move that away, "
+            "or choose another --out"
+        )
 
 
-def _begins_with(path: Path, magic: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(magic)) == magic
+def _is_own_gguf(path: Path) -> bool:
+    """Whether a file is an adapter that byheart had converted; a base model lies where it lies."""
+    from gguf import GGUFReader
+
+    try:
+        fields = GGUFReader(path).fields
+        return fields["general.type"].contents() == "adapter" and "byheart" in fields["general.tags"].contents()
+    except (OSError, ValueError, LookupError):
+        return False
+
+
+def _strangers(directory: Path) -> list[str]:
+    """What is in a directory beside the files of the export that its marker tells of."""
+    marker = directory / MARKER
+    own = read_json(marker, KIND, SCHEMA_VERSION).get("files", []) if marker.is_file() else []
+    return sorted({path.name for path in directory.iterdir()} - {MARKER, *own})
 
 
 @contextlib.contextmanager
@@ -60,16 +79,21 @@ def whole_directory(request: ExportRequest, adapter_sha256: str) -> Iterator[Pat
         raise ArtifactError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
     try:
         yield working
-        write_json(working / MARKER, KIND, SCHEMA_VERSION, {"to": request.name, "adapter_sha256": adapter_sha256})
+        files = sorted(path.name for path in working.iterdir())
+        content = {"to": request.name, "adapter_sha256": adapter_sha256, "files": files}
+        write_json(working / MARKER, KIND, SCHEMA_VERSION, content)
         working.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
+        former = working.with_name(f"{working.name}.former")
+        with contextlib.suppress(FileNotFoundError):
+            out.rename(former)
         working.rename(out)
-    except OSError as error:
-        if isinstance(error, ArtifactError):
-            raise
+        shutil.rmtree(former, ignore_errors=True)
+    except ArtifactError:
+        raise
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
         raise ArtifactError(
-            f"cannot write {out}: {error.strerror or error}; free some space, or choose another --out"
+            f"cannot write {out}: {reason or error}; free some space, or choose another --out"
         ) from error
     finally:
         shutil.rmtree(working, ignore_errors=True)
