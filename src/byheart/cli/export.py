@@ -17,7 +17,7 @@ from byheart.export.engine_certificate import EngineCertificate
 from byheart.export.manifest import Manifest
 from byheart.export.output import refuse_occupied
 from byheart.export.readable import refuse_misread
-from byheart.export.request import ENGINES, Exported, ExportRequest
+from byheart.export.request import Exported, ExportRequest
 
 if TYPE_CHECKING:
     from byheart.memory.records import Memory
@@ -42,7 +42,7 @@ def export(
     """
     request = ExportRequest.parse(directory, to, out=out, check=check, base_gguf=base_gguf)
     manifest = Manifest.read(directory)
-    refuse_misread(manifest, directory, ENGINES[to])
+    refuse_misread(manifest, directory, request.name)
     refuse_occupied(request)
     with screens(as_json) as (results, progress):
         with narrating(progress) as narrator:

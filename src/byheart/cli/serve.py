@@ -50,7 +50,7 @@ def serve(
     """
     address = Address.parse(host, port, api_key_file)
     manifest = Manifest.read(directory)
-    refuse_misread(manifest, directory, NAME)
+    refuse_misread(manifest, directory, "gguf")
     xllamacpp()
     address.refuse_taken()
     stdout = sys.stdout

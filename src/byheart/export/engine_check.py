@@ -25,7 +25,6 @@ from byheart.memory.record import Record
 from byheart.memory.template import conversation
 
 _ROOM_TOKENS = 64
-"""Of the context beyond the longest record, which an engine rounds up in its own way."""
 
 
 def encoded_as_certified(bundle: Bundle) -> EncodedMemory:
@@ -40,13 +39,17 @@ def encoded_as_certified(bundle: Bundle) -> EncodedMemory:
     return encoded
 
 
+def context_tokens(encoded: EncodedMemory) -> int:
+    """The context that the longest record needs, and some room: an engine rounds in its own way."""
+    return max(record.num_tokens for record in encoded.records) + _ROOM_TOKENS
+
+
 def open_engine(encoded: EncodedMemory, base: BaseGguf, adapter_gguf: Path | None) -> LlamaCpp:
     """llama.cpp with room for the longest record, and as many threads as torch has."""
-    longest = max(record.num_tokens for record in encoded.records)
     return LlamaCpp(
         base.path,
         adapter_gguf,
-        num_context_tokens=longest + _ROOM_TOKENS,
+        num_context_tokens=context_tokens(encoded),
         num_threads=torch.get_num_threads(),
     )
 

@@ -5,9 +5,11 @@ The file holds fp32, so that nothing of the certified weights is lost on the way
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
+from byheart.artifacts import atomic_path
 from byheart.errors import ModelError
 from byheart.export.bundle import Bundle
 from byheart.export.engine_certificate import EngineCertificate
@@ -16,7 +18,7 @@ from byheart.export.gguf_base import BaseGguf, base_gguf, own_gguf
 from byheart.export.gguf_converter import CardFacts, convert_adapter
 from byheart.export.llama_cpp import NAME
 from byheart.export.output import refuse_occupied
-from byheart.export.readable import refuse_conv1d, refuse_misread
+from byheart.export.readable import refuse_misread
 from byheart.export.request import Exported, ExportRequest, Listener
 from byheart.model.catalog import CATALOG
 
@@ -30,37 +32,42 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         ModelError: a library is missing, or the converter or the engine refuses.
         ArtifactError: something else is where it is to be written.
     """
-    refuse_misread(bundle.manifest, request.directory, NAME)
-    refuse_conv1d(request.directory, NAME)
+    refuse_misread(bundle.manifest, request.directory, request.name)
     refuse_occupied(request)
     needs_base = request.check or request.base_gguf is not None
-    base = base_gguf(bundle.base, request.base_gguf, listener.say) if needs_base else None
-    convert(bundle, request.directory, request.out)
+    base = base_gguf(bundle.base, request.base_gguf, listener.say) if needs_base else own_gguf(bundle.base)
+    convert(bundle, request.directory, request.out, base)
     certificate = None
     if base is not None and request.check:
         certificate = check(bundle, base, request.out, listener)
         certificate.save(request.directory)
-    beside = base.path if base else own_gguf(bundle.base) or Path("BASE.gguf")
-    how = (("llama.cpp", f"llama-server -m {beside} --lora {request.out} --temp 0"),)
-    return Exported(request.out, (request.out.name,), how, engine_certificate=certificate)
+    beside = str(base.path) if base else "BASE.gguf"
+    command = shlex.join(["llama-server", "-m", beside, "--lora", str(request.out), "--temp", "0"])
+    return Exported(request.out, (request.out.name,), (("llama.cpp", command),), engine_certificate=certificate)
 
 
-def convert(bundle: Bundle, directory: Path, out: Path) -> None:
-    """The adapter in a bundle's directory → a GGUF file, proved to hold two matrices for every site.
+def convert(bundle: Bundle, directory: Path, out: Path, base: BaseGguf | None = None) -> None:
+    """The adapter in a bundle's directory → a GGUF file, proved to hold two matrices for every site before it is there.
+
+    Args:
+        bundle: read from ``directory``.
+        directory: of the bundle.
+        out: the file; one that is there is replaced.
+        base: whose licence the file keeps; None: nothing is said of a licence.
 
     Raises:
         ModelError: the converter refuses, or leaves a site out.
     """
     from gguf import GGUFReader
 
-    convert_adapter(directory, _config(bundle), _facts(bundle, directory), out)
-    num_matrices, num_sites = len(GGUFReader(out).tensors), len(bundle.adapter.placement.sites)
-    if num_matrices < 2 * num_sites:
-        out.unlink()
-        raise ModelError(
-            f"llama.cpp's converter has kept {num_matrices} of the {2 * num_sites} matrices of {num_sites} adapted "
-            "modules: this architecture's adapters cannot be told in GGUF; export with --to merged"
-        )
+    with atomic_path(out) as partial:
+        convert_adapter(directory, _config(bundle), _facts(bundle, directory, base), partial)
+        num_matrices, num_sites = len(GGUFReader(partial).tensors), len(bundle.adapter.placement.sites)
+        if num_matrices < 2 * num_sites:
+            raise ModelError(
+                f"llama.cpp's converter has kept {num_matrices} of the {2 * num_sites} matrices of {num_sites} adapted "
+                "modules: this architecture's adapters cannot be told in GGUF; export with --to merged"
+            )
 
 
 def check(bundle: Bundle, base: BaseGguf, adapter_gguf: Path, listener: Listener) -> EngineCertificate:
@@ -75,10 +82,9 @@ def _config(bundle: Bundle) -> dict[str, Any]:
     return {**config, "architectures": [bundle.base.identity.architecture]}
 
 
-def _facts(bundle: Bundle, directory: Path) -> CardFacts:
+def _facts(bundle: Bundle, directory: Path, base: BaseGguf | None) -> CardFacts:
     name = bundle.base.identity.name
     entry = CATALOG.get(name)
-    own = own_gguf(bundle.base)
     counts = (
         f"{len(bundle.memory):,} records learnt by heart, {bundle.certificate.num('certified'):,} of them certified"
     )
@@ -86,7 +92,7 @@ def _facts(bundle: Bundle, directory: Path) -> CardFacts:
         name=directory.resolve().name,
         description=f"LoRA adapter of byheart: {counts}; adapter {bundle.certificate.subject.adapter_sha256[:12]}",
         base_model=entry.hub_id if entry else _without_path(name),
-        license=BaseGguf.read(own).license if own else None,
+        license=base.license if base else None,
     )
 
 

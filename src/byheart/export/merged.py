@@ -17,7 +17,7 @@ from byheart.export.manifest import CERTIFICATE_FILE
 from byheart.export.merging import merged
 from byheart.export.output import refuse_occupied, whole_directory
 from byheart.export.readable import refuse_misread
-from byheart.export.request import ENGINES, Exported, ExportRequest, Listener
+from byheart.export.request import Exported, ExportRequest, Listener
 from byheart.model.base import load
 from byheart.model.config import ModelConfig
 from byheart.model.quiet import quiet_transformers
@@ -30,7 +30,7 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         BundleError: the adapter is no LoRA of modules, or the records have other token ids than those certified.
         ArtifactError: something else is where it is to be written.
     """
-    refuse_misread(bundle.manifest, request.directory, ENGINES[request.name])
+    refuse_misread(bundle.manifest, request.directory, request.name)
     refuse_occupied(request)
     with whole_directory(request, bundle.certificate.subject.adapter_sha256) as working:
         listener.say(f"writing the merged model in {bundle.base.identity.dtype}")
@@ -53,7 +53,7 @@ def _certified(bundle: Bundle, directory: Path, request: ExportRequest, listener
     )
     base = load(config)
     base = replace(base, identity=replace(base.identity, name=request.out.name))
-    encoded = encoded_as_certified(bundle)
+    encoded = encoded_as_certified(replace(bundle, base=base))  # by the tokenizer that was saved with it
     adapter_sha256, how = bundle.certificate.subject.adapter_sha256, bundle.manifest.run_config.certify
     with listener.phase("certifying", 2 * len(encoded)) as advance:
         return certify_as_it_stands(base, adapter_sha256, encoded, how, advance)

