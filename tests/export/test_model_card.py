@@ -27,7 +27,8 @@ def card(bundle: Bundle, placement: Placement | None = None, **base: str) -> str
     """The bundle's card, as if it had another placement, or a base of another name or place."""
     other = bundle.base
     if "name" in base:
-        other = replace(other, identity=replace(other.identity, name=base["name"]))
+        identity = replace(other.identity, name=base["name"])
+        other = replace(other, identity=identity, location=base["name"])  # as of the hub
     if "location" in base:
         other = replace(other, location=base["location"])
     return model_card(bundle.certificate, placement or bundle.adapter.placement, other, bundle.manifest.bits)
@@ -49,6 +50,12 @@ def test_its_metadata_is_what_the_hub_reads(bundle):
     assert values["library_name"] == "peft"
     assert {"lora", "byheart", "base_model:adapter:HuggingFaceTB/SmolLM2-360M-Instruct"} <= set(values["tags"])
     assert "license" not in values
+
+
+def test_a_directory_that_is_called_like_a_hubs_repository_is_none(bundle, tiny_model_directory):
+    values = metadata(card(bundle, name="models/tiny", location=str(tiny_model_directory)))
+    assert "base_model" not in values
+    assert not any(tag.startswith("base_model:") for tag in values["tags"])
 
 
 def test_a_base_of_ones_own_is_named_and_its_place_is_not_told(bundle, tiny_model_directory):

@@ -105,6 +105,8 @@ def _hub_id(base: Base) -> str | None:
     name = base.identity.name
     if entry := CATALOG.get(name):
         return entry.hub_id
+    if Path(base.location).is_absolute():  # a directory may have a hub id's form
+        return None
     return name if _HUB_ID.fullmatch(name) else None
 
 
