@@ -83,6 +83,21 @@ def test_packed_records_are_refused_where_they_must_be_told_apart(given):
     MemFTLoss("memft-ot").attach(trainer(**given))
 
 
+def test_a_loss_that_somebody_has_set_is_not_replaced():
+    own = trainer()
+    own.compute_loss_func = theirs = lambda outputs, labels, num_items_in_batch: 0.0
+    with pytest.raises(SettingsError, match="has a compute_loss_func of its own; make it without"):
+        MemFTLoss().attach(own)
+    assert own.compute_loss_func is theirs
+
+
+def test_a_loss_of_ours_gives_way_to_another_of_ours():
+    own, second = trainer(), MemFTLoss("sft")
+    MemFTLoss("memft-ot").attach(own)
+    second.attach(own)
+    assert own.compute_loss_func is second
+
+
 def test_a_trainer_that_takes_no_loss_is_told_so():
     own = trainer()
     del own.compute_loss_func

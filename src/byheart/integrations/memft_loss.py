@@ -93,7 +93,7 @@ class MemFTLoss:
             SettingsError: the trainer is set to something that this loss would undo in silence, or to pack records that
                 the method must tell apart.
         """
-        refuse_other_losses(trainer)
+        refuse_other_losses(trainer, MemFTLoss)
         if self.needs_records:
             refuse_packing(trainer, self.config.name)
             if not isinstance(trainer.data_collator, KeyedCollator):
@@ -117,6 +117,7 @@ class MemFTLoss:
         """
         logits_BTV, labels_BT = _checked(outputs, labels)
         keys = take_keys(labels_BT)
+        labels_BT = labels_BT.to(logits_BTV.device)  # of a model over several cards they are where the batch is
         is_trained_BT = labels_BT[:, 1:] != IGNORED
         target_A = labels_BT[:, 1:][is_trained_BT]
         nll_A, is_argmax_A = token_losses(lambda logits_AV: logits_AV, logits_BTV[:, :-1][is_trained_BT], target_A)
@@ -136,6 +137,8 @@ class MemFTLoss:
         )
         weight_A, self.state = self._weighting(tokens, self.state)
         value = objective(nll_A, weight_A, self._weighting.epsilon)
+        if isinstance(num_items_in_batch, Tensor):
+            num_items_in_batch = num_items_in_batch.to(value.device)
         return value if num_items_in_batch is None else value * len(target_A) / num_items_in_batch
 
 

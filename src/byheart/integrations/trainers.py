@@ -10,8 +10,12 @@ from typing import Any
 from byheart.errors import SettingsError
 
 
-def refuse_other_losses(trainer: Any) -> None:
+def refuse_other_losses(trainer: Any, own: type) -> None:
     """Makes sure that a trainer has no other loss than the one it is about to get.
+
+    Args:
+        trainer: about to get a loss.
+        own: the class of losses that may be there already.
 
     Raises:
         SettingsError: with every setting that stands in the way and its mend.
@@ -20,6 +24,8 @@ def refuse_other_losses(trainer: Any) -> None:
     flaws: list[str] = []
     if not hasattr(trainer, "compute_loss_func"):
         flaws.append(f"{type(trainer).__name__} takes no compute_loss_func; call the loss in its compute_loss")
+    elif trainer.compute_loss_func is not None and not isinstance(trainer.compute_loss_func, own):
+        flaws.append("the trainer has a compute_loss_func of its own; make it without")
     if getattr(args, "label_smoothing_factor", 0):
         flaws.append(
             f"label_smoothing_factor {args.label_smoothing_factor:g} would be left out: smoothed labels have no "
