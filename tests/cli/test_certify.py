@@ -58,6 +58,15 @@ def test_what_is_refused(bundle, tmp_path, invoke):
         assert result.stdout == ""
 
 
+def test_a_file_that_is_no_certificate_is_not_written_over(bundle, tmp_path, write_records, invoke):
+    records = write_records(tmp_path / "other.jsonl", [("Who else?", "nobody")])
+    before = records.read_bytes()
+    result = invoke("certify", bundle, records, "--out", records)
+    assert result.exit_code == 2
+    assert "is left as it is: choose another place" in result.stderr
+    assert records.read_bytes() == before
+
+
 @pytest.fixture
 def adapter(bundle, tmp_path) -> Path:
     """The bundle's adapter, with nothing of byheart's beside it."""

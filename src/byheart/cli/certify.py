@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from byheart.artifacts import read_json
+from byheart.certification.certificate import KIND, SCHEMA_VERSION
 from byheart.cli.bundles import open_bundle
 from byheart.cli.counting import counter
 from byheart.cli.exits import code_of
@@ -118,11 +120,18 @@ def _records(path: Path | None, manifest: Manifest, model: str | None, narrator:
 
 
 def _refuse_own_files(directory: Path, out: Path | None) -> None:
-    if out is not None and out.resolve().parent == directory.resolve():
+    if out is None:
+        return
+    if out.resolve().parent == directory.resolve():
         raise ArtifactError(
             f"--out {out} lies in the bundle itself, which keeps the {CERTIFICATE_FILE} it was learnt with; "
             "choose another place"
         )
+    if out.exists():
+        try:
+            read_json(out, KIND, SCHEMA_VERSION)
+        except ArtifactError as error:
+            raise ArtifactError(f"--out: {error}; it is left as it is: choose another place") from error
 
 
 def _changed(before: Certificate, now: Certificate) -> list[tuple[str, str, str]]:
