@@ -1,5 +1,6 @@
 import http.client
 import importlib
+import urllib.request
 
 import pytest
 
@@ -73,6 +74,7 @@ def test_prompts_are_not_shown_to_a_proxy(tiny_gguf, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies of its first request
     with LlamaCpp(tiny_gguf) as engine:
         assert len(engine.complete([5, 6, 7], 3).ids) == 3
 

@@ -1,6 +1,7 @@
 import http.client
 import json
 import socket
+import threading
 
 import pytest
 
@@ -84,16 +85,22 @@ def test_what_nobody_thought_of_is_told_and_the_next_is_answered(send, monkeypat
 
 
 def test_nothing_is_asked_of_an_engine_once_the_front_has_hung_up():
-    with socket.create_server(("127.0.0.1", 0)) as engine:
-        engine.settimeout(60)
+    asked: list[bytes] = []
+
+    def engine_hangs_up(listening: socket.socket) -> None:
+        with listening.accept()[0] as asking:
+            asked.append(asking.recv(1))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        engine = threading.Thread(target=engine_hangs_up, args=(listening,))
+        engine.start()
         known = KnownPrompts(frozenset(), frozenset())
-        service = Service("vault", known, {}, f"127.0.0.1:{engine.getsockname()[1]}", "key", lambda answered: None)
+        service = Service("vault", known, {}, f"127.0.0.1:{listening.getsockname()[1]}", "key", lambda answered: None)
         service.closing.set()
         with pytest.raises(RefusedError, match="is being stopped"), service.ask("/completion", {}):
             pass
-        asking, _ = engine.accept()
-        with asking:
-            assert asking.recv(1) == b""
+        engine.join(60)
+    assert asked == [b""]
     assert not service.under_way
 
 
