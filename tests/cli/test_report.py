@@ -88,10 +88,33 @@ def test_a_changed_bundle_is_refused(bundle, invoke, tmp_path):
     assert not (copy / "report.html").exists()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("byheart.json", "bundle"), ("results.parquet", "sweep")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("byheart.json", "bundle"), ("results.parquet", "sweep"), ("reproduction.json", "reproduction")]
+)
 def test_a_directory_is_known_by_what_it_holds(tmp_path, name, kind):
     (tmp_path / name).touch()
     assert kind_of(tmp_path) == kind
+
+
+def test_a_reproduction_becomes_a_page_without_texts(tmp_path, tiny_model_directory, invoke):
+    preset, out = tmp_path / "preset.yaml", tmp_path / "out"
+    base = {
+        "model": {"name": str(tiny_model_directory), "dtype": "float32", "device": "cpu"},
+        "placement": {"layers": "all", "lora_rank": 2},
+        "learn": {"epochs": 2},
+    }
+    rule = {"task": {"name": "linear-rule", "num_pairs": 3, "num_unseen": 2}, "axes": {"method": ["sft"]}}
+    content = {"about": "a test", "paper_model": "qwen3-8b", "base": base, "experiments": {"linear-rule": [rule]}}
+    preset.write_text(json.dumps(content))
+    assert invoke("reproduce", "table3", "--preset", preset, "--out", out).exit_code == 0
+    result = invoke("report", out, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["kind"], told["has_text"]) == ("reproduction", False)
+    assert "none; a reproduction's page shows numbers alone" in result.stderr
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Table 3" in page
+    assert str(tmp_path) not in page.replace(str(tiny_model_directory), ""), "no place of this machine but the model's"
 
 
 def test_damaged_metrics_are_named_with_the_mend(bundle, invoke, tmp_path):

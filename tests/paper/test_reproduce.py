@@ -3,12 +3,13 @@ from collections import deque
 
 import pytest
 
-from byheart.artifacts import read_json
+from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
 from byheart.export.bundle import Bundle
 from byheart.paper import reproduce as module
 from byheart.paper.exhibits import EXHIBITS
 from byheart.paper.reproduce import reproduce
+from byheart.report.reproduction_files import Contents
 from byheart.sweep.progress import Silent
 from byheart.sweep.results import read_results
 from byheart.sweep.run import run_job
@@ -133,6 +134,24 @@ def test_settings_tables_run_nothing(write_preset, tmp_path, engine):
     made = reproduce(["table5"], str(write_preset()), tmp_path / "out")
     assert [path.name for path in made.tables] == ["table5.md", "table5.csv"]
     assert not (tmp_path / "out" / "sweep").exists()
+
+
+def test_the_marker_keeps_what_earlier_calls_made_of_the_same_preset(write_preset, tmp_path, engine):
+    out = tmp_path / "out"
+    reproduce(["table6"], str(write_preset()), out)
+    reproduce(["table5"], str(write_preset(about="told otherwise")), out)
+    assert list(Contents.read(out).exhibits) == ["table5", "table6"]
+    reproduce(["table6"], str(write_preset("scenarios")), out)
+    assert list(Contents.read(out).exhibits) == ["table6"], "another preset's tables are not this one's"
+
+
+def test_a_marker_of_an_older_byheart_is_written_anew(write_preset, tmp_path, engine):
+    out = tmp_path / "out"
+    write_json(out / "reproduction.json", "reproduction", 1, {"preset": "small", "exhibits": {}})
+    with pytest.raises(ArtifactError, match="of an older byheart"):
+        Contents.read(out)
+    reproduce(["table5"], str(write_preset()), out)
+    assert list(Contents.read(out).exhibits) == ["table5"]
 
 
 def test_what_is_refused_before_anything_runs(write_preset, tmp_path, engine):

@@ -9,6 +9,7 @@ from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.law_tables import GroupFit
 from byheart.paper.published import ALL_FORMS, Form
+from byheart.paper.texts import Texts
 from byheart.report.law_figures import GridValue, drop_over_grid, heat_map, predicted_against_measured
 from byheart.report.paper_figures import (
     Answer,
@@ -54,7 +55,8 @@ def dynamics_figure(findings: Findings) -> Figure | None:
         return None
     found = [(cell, each) for cell in cells for each in findings.dynamics(cell)]
     shown = [(cell, each) for cell, each in found if cell.method == "sft"] or found
-    shown = [(cell, each) for cell, each in shown if cell.random_ratio == max(c.random_ratio or 0 for c, _ in shown)]
+    most_random = max(cell.texts for cell, _ in shown)
+    shown = [(cell, each) for cell, each in shown if cell.texts == most_random]
     lengths = sorted({cell.size for cell, _ in shown})
     middle = lengths[len(lengths) // 2]
     records = [each for _, each in found]
@@ -70,9 +72,9 @@ def landscape_figures(findings: Findings) -> dict[str, Figure]:
     for number, form in enumerate(ALL_FORMS, 4):
         panels: list[Landscape] = []
         long = [cell for cell in findings.done("long-context") if cell.form == form]
-        for ratio in sorted({cell.random_ratio or 0.0 for cell in long}):
-            values = [_at(cell, cell.measured.token_accuracy) for cell in long if cell.random_ratio == ratio]
-            panels.append(Landscape(f"{100 * ratio:g} % random", "token accuracy", values))
+        for texts in sorted({cell.texts for cell in long}):
+            values = [_at(cell, cell.measured.token_accuracy) for cell in long if cell.texts == texts]
+            panels.append(Landscape(texts.name, "token accuracy", values))
         book = [cell for cell in findings.done("phonebook-equal") if cell.form == form]
         if book:
             values = [_at(cell, cell.measured.exact_match) for cell in book]
@@ -109,16 +111,21 @@ def grid_figures(findings: Findings) -> dict[str, Figure]:
     """
     plain = [cell for cell in findings.done("law") if cell.task == "long-context" and cell.method == "sft"]
     others = [cell for cell in findings.done("long-context") if cell.form != "SFT"]
-    grids: dict[tuple[Form, float], list[Finding]] = {}
+    grids: dict[tuple[Form, Texts], list[Finding]] = {}
     for cell in [*plain, *others]:
-        grids.setdefault((cell.form, cell.random_ratio or 0.0), []).append(cell)
-    most_random = sorted(grids, key=lambda key: (ALL_FORMS.index(key[0]), -key[1]))[:_NUM_GRIDS]
+        grids.setdefault((cell.form, cell.texts), []).append(cell)
+
+    def place(form: Form) -> int:
+        return ALL_FORMS.index(form)
+
+    random_first = sorted(grids, key=lambda key: key[1], reverse=True)
+    chosen = sorted(random_first, key=lambda key: place(key[0]))[:_NUM_GRIDS]
     figures: dict[str, Figure] = {}
-    for number, (form, ratio) in enumerate(sorted(most_random, key=lambda key: (ALL_FORMS.index(key[0]), key[1])), 10):
-        chosen = _spread(_first_seed(grids[form, ratio]), lambda cell: cell.lora_rank)
-        chosen = _spread(chosen, lambda cell: cell.size)
-        answers = _answers((cell, each) for cell in chosen for each in findings.dynamics(cell))
-        figures[f"figure{number}"] = probability_grid(answers, f"Long texts, {100 * ratio:g} % random, {form}")
+    for number, key in enumerate(sorted(chosen, key=lambda key: (place(key[0]), key[1])), 10):
+        cells = _spread(_first_seed(grids[key]), lambda cell: cell.lora_rank)
+        cells = _spread(cells, lambda cell: cell.size)
+        answers = _answers((cell, each) for cell in cells for each in findings.dynamics(cell))
+        figures[f"figure{number}"] = probability_grid(answers, f"Long texts, {key[1].name}, {key[0]}")
     return figures
 
 
@@ -129,8 +136,8 @@ def _long_texts(findings: Findings) -> list[Finding]:
 
 
 def _most_random(cells: Sequence[Finding]) -> list[Finding]:
-    most = max(cell.random_ratio or 0.0 for cell in cells)
-    return [cell for cell in cells if (cell.random_ratio or 0.0) == most]
+    most = max(cell.texts for cell in cells)
+    return [cell for cell in cells if cell.texts == most]
 
 
 def _first_seed(cells: Sequence[Finding]) -> list[Finding]:

@@ -17,6 +17,7 @@ from byheart.export.epochs import read_epochs
 from byheart.learning.events import EpochEvent
 from byheart.paper.preset import ExperimentName, Preset
 from byheart.paper.published import FORMS, Form
+from byheart.paper.texts import Texts, texts_of
 from byheart.report.reproduction_files import BUNDLES, SWEEP
 from byheart.sweep.cell import CellResult, Measured
 from byheart.sweep.token_dynamics import read_dynamics
@@ -67,9 +68,9 @@ class Finding:
         return self.result.task.get("num_answer_tokens") or self.measured.num_answer_tokens
 
     @property
-    def random_ratio(self) -> float | None:
-        """Of long texts."""
-        return self.result.task.get("random_ratio")
+    def texts(self) -> Texts:
+        """Of long texts, which."""
+        return texts_of(self.result.task)
 
     @property
     def seed(self) -> int:

@@ -17,6 +17,7 @@ from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.published import FIGURE2_R_SQUARED, LENGTH_EXPONENT, RANK_EXPONENT, TABLE1, LawGroup, PublishedFit
 from byheart.paper.table import Column, Table, Value
+from byheart.paper.texts import texts_of
 from byheart.report.reproduction_files import GROUP
 from byheart.sweep.cell import CellResult
 from byheart.sweep.results import row
@@ -80,9 +81,9 @@ def law_groups(findings: Findings) -> dict[str, list[CellResult]]:
         mine = [cell for cell in cells if cell.task["name"] == task]
         if mine:
             groups[name] = mine
-        ratios = sorted({cell.task["random_ratio"] for cell in mine if "random_ratio" in cell.task})
-        for ratio in ratios if len(ratios) > 1 else ():
-            groups[f"{_TEXTS}, {100 * ratio:g} % random"] = [c for c in mine if c.task["random_ratio"] == ratio]
+        kinds = sorted({texts_of(cell.task) for cell in mine})
+        for texts in kinds if len(kinds) > 1 else ():
+            groups[f"{_TEXTS}, {texts.name}"] = [cell for cell in mine if texts_of(cell.task) == texts]
     return groups
 
 

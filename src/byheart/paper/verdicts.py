@@ -26,6 +26,7 @@ from byheart.paper.published import (
 )
 from byheart.paper.seeds import Mean, over_seeds
 from byheart.paper.table import Column, Table, Value
+from byheart.paper.texts import Texts
 
 COLUMNS = (
     Column("claim", "claim"),
@@ -48,6 +49,7 @@ _NOTES = (
     "over ranks that ours has too, at the published budgets",
 )
 Row = tuple[Value, ...]
+_Key = tuple[int, int, Texts, int]
 _PUBLISHED_EXPONENTS = {"rank_exponent": RANK_EXPONENT, "length_exponent": LENGTH_EXPONENT}
 
 
@@ -128,17 +130,17 @@ def _methods(findings: Findings) -> Iterator[Row]:
             yield _first_whole(part, cells, published)
 
 
-def _pairs(cells: Sequence[Finding], form: Form) -> dict[tuple[Value, ...], tuple[Finding, Finding]]:
+def _pairs(cells: Sequence[Finding], form: Form) -> dict[_Key, tuple[Finding, Finding]]:
     """Cells of plain fine-tuning and of a form that have rank, size, ratio and seed in common."""
 
-    def by_key(form: Form) -> dict[tuple[Value, ...], Finding]:
-        return {(cell.lora_rank, cell.size, cell.random_ratio, cell.seed): cell for cell in cells if cell.form == form}
+    def by_key(form: Form) -> dict[_Key, Finding]:
+        return {(cell.lora_rank, cell.size, cell.texts, cell.seed): cell for cell in cells if cell.form == form}
 
     plain, other = by_key("SFT"), by_key(form)
     return {key: (plain[key], other[key]) for key in plain if key in other}
 
 
-def _over_seeds(values: Mapping[tuple[Value, ...], tuple[int, float]]) -> Mean:
+def _over_seeds(values: Mapping[_Key, tuple[int, float]]) -> Mean:
     seeds = sorted({seed for seed, _ in values.values()})
     return over_seeds([statistics.fmean(value for each, value in values.values() if each == seed) for seed in seeds])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from byheart.certification.dynamics import Dynamics
 from byheart.export.epochs import EpochEvent
@@ -89,8 +90,10 @@ def _methods(rows: Sequence[Row]) -> list[str]:
 
 
 def _texts(row: Row) -> str:
-    ratio = row.get("task.random_ratio")
-    return row["task"] if ratio is None else f"{row['task']}, {100 * ratio:g} % random"
+    ratio, source = row.get("task.random_ratio"), row.get("task.source")
+    kinds = [] if source is None else [Path(source).stem]
+    kinds += [] if ratio is None or (source is not None and not ratio) else [f"{100 * ratio:g} % random"]
+    return ", ".join([row["task"], *kinds])
 
 
 def _lines(rows: Sequence[Row], points: Sequence[Sequence[tuple[float, float]]]) -> list[Series]:

@@ -56,7 +56,7 @@ function plainTable(title, columns, rows) {
 function tableRow(row, numeric) {
   return make("tr", {}, row.map((value, column) => {
     const text = shown(value);
-    return make("td", { class: numeric[column] ? "number" : text.length > LONG_TEXT ? "long" : null }, text);
+    return make("td", { class: text.length > LONG_TEXT ? "long" : numeric[column] ? "number" : null }, text);
   }));
 }
 
