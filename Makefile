@@ -47,6 +47,7 @@ bench: setup
 	$(BIN)/python benchmarks/ablation.py $(QUICKLY)
 	$(BIN)/python benchmarks/methods.py examples/contacts.jsonl --out $(CONTACTS_METHODS) $(QUICKLY)
 	$(BIN)/python benchmarks/capacity.py $(QUICKLY)
+	$(BIN)/python benchmarks/margin.py $(QUICKLY)
 
 lock: setup
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet pip-tools

@@ -46,11 +46,12 @@ class Watch:
     Attributes:
         begun: when the watch was made, right before the call.
         phases: begin and end of each phase, by name.
+        cpu_seconds: of this process from the call to the last epoch's end, its looks among them.
         events: byheart's own of each epoch.
     """
 
     def __init__(self) -> None:
-        self.begun = time.perf_counter()
+        self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
         self.phases: dict[str, list[float]] = {}
         self.events: list[Any] = []
 
@@ -69,6 +70,7 @@ class Watch:
         if not self.events:
             self.before_seconds = time.perf_counter() - self.begun - event.train_seconds
         self.events.append(event)
+        self.cpu_seconds = time.process_time() - self.begun_cpu
 
     @property
     def seconds(self) -> float:
@@ -106,6 +108,7 @@ def main(asked: Path, outcome: Path) -> None:
         bundle = byheart.learn(memory, base, config=job.config, reporter=watch)
     result = {
         "seconds": watch.seconds,
+        "cpu_seconds": watch.cpu_seconds,
         "reading_seconds": watch.before_seconds,
         "train_seconds": watch.events[-1].train_seconds,
         "seconds_an_epoch": watch.seconds_an_epoch,
