@@ -40,6 +40,7 @@ class RunConfig(Settings):
         lora_rank: int | str | None = None,
         layers: str | None = None,
         modules: str | None = None,
+        margin: float | str | None = None,
         seed: int | None = None,
     ) -> Self:
         """Settings from a YAML file or a mapping, with the arguments that are not None laid on them.
@@ -51,6 +52,7 @@ class RunConfig(Settings):
             lora_rank: ``placement.lora_rank``.
             layers: ``placement.layers``.
             modules: ``placement.modules``.
+            margin: ``method.margin``.
             seed: ``seed``.
 
         Raises:
@@ -60,7 +62,7 @@ class RunConfig(Settings):
         values = read_yaml(Path(source)) if isinstance(source, (str, Path)) else dict(source or {})
         given: dict[str, dict[str, Any]] = {
             "model": {"name": model},
-            "method": {"name": method},
+            "method": {"name": method, "margin": margin},
             "placement": {"lora_rank": lora_rank, "layers": layers, "modules": modules},
         }
         over: dict[str, Any] = {} if seed is None else {"seed": seed}

@@ -42,6 +42,8 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
         name = ".".join(path)
         if detail["type"] == "extra_forbidden":
             yield unknown("setting", name, [".".join([*path[:-1], key]) for key in _fields_at(cls, path[:-1])])
+        elif flaw := detail.get("ctx", {}).get("error"):  # a validator's own sentence, which names the value
+            yield f"{name or cls.__name__}: {flaw}"
         else:
             yield f"{name or cls.__name__}: {detail['msg']} (got {detail['input']!r})"
 

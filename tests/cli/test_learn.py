@@ -85,6 +85,7 @@ def test_some_failed(tmp_path, tiny_model_directory, records, invoke):
     result = invoke(
         *["learn", data, "--out", out, "--model", tiny_model_directory, "--config", settings],
         *["--lora-rank", "2", "--layers", "1", "--modules", "down_proj", "--method", "sft", "--seed", "7", "--json"],
+        *["--margin", "0.2"],
     )
     assert result.exit_code == 3
     values = json.loads(result.stdout)
@@ -93,6 +94,7 @@ def test_some_failed(tmp_path, tiny_model_directory, records, invoke):
     assert len(Certificate.read(out / "certificate.json").records) == 4
     written = json.loads((out / "byheart.json").read_text())
     assert (written["settings"]["seed"], written["settings"]["method"]["name"]) == (7, "sft")
+    assert written["settings"]["method"]["margin"] == 0.2
     assert written["placement"]["layers"] == [1]
     assert "4 exact duplicates merged" in result.stderr
     assert "0 of 4 records come back to the letter; 4 do not" in result.stderr
@@ -115,6 +117,7 @@ def no_engine(monkeypatch):
         (["--lora-rank", "0"], "--lora-rank '0': give auto or a positive integer"),
         (["--lora-rank", "²"], "--lora-rank '²': give auto or a positive integer"),
         (["--method", "memft-to"], "unknown method 'memft-to' (did you mean 'memft-ot'?); allowed: sft, memft-ot"),
+        (["--margin", "much"], "margin 'much' is no margin; give a number from 0 to below 0.5, or nats, such as"),
         (["--seed", "-1"], "seed: "),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],

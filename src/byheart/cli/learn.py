@@ -38,6 +38,7 @@ def learn(
     lora_rank: str | None,
     layers: str | None,
     modules: str | None,
+    margin: str | None,
     seed: int | None,
     config: Path | None,
     as_json: bool,
@@ -55,6 +56,7 @@ def learn(
         lora_rank=_lora_rank(lora_rank),
         layers=layers,
         modules=modules,
+        margin=margin,
         seed=seed,
     )
     with screens(as_json) as (results, progress):

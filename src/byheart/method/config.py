@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from byheart.settings import Settings
 
@@ -91,8 +92,9 @@ class MethodConfig(Settings):
     memft-ot over a growing share of the records."""
     margin: float = Field(default=0.4, ge=0, lt=0.5)
     """Added to p = 0.5 where training decides that a token is done, so that what is learnt survives small changes of
-    numerics; a run ends once every token is above a third of it. The certificate's own threshold stays 0.5. The paper
-    has 0."""
+    numerics; a run ends once every token is above a third of it. Also as text: "2 nats" is the margin of a token whose
+    logit lies 2 nats above every other one's, whatever these are: p = 1 / (1 + e^-2), 0.38 above 0.5. The certificate's
+    own threshold stays 0.5. The paper has 0."""
     epsilon: float = Field(default=0.01, ge=0)
     """Added to the objective's denominator (the paper's worked example); sft has none."""
     rest_epochs: int | None = Field(default=None, ge=0)
@@ -102,6 +104,21 @@ class MethodConfig(Settings):
     window: WindowConfig = WindowConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     compat: CompatConfig = CompatConfig()
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _of_text(cls, value: object) -> object:
+        """A margin written as text: a number, or nats."""
+        if not isinstance(value, str):
+            return value
+        number, is_nats = value.removesuffix("nats").strip(), value.endswith("nats")
+        try:
+            margin = float(number)
+        except ValueError:
+            raise ValueError(
+                f"margin {value!r} is no margin; give a number from 0 to below 0.5, or nats, such as '2 nats'"
+            ) from None
+        return math.tanh(margin / 2) / 2 if is_nats else margin  # 1 / (1 + e^-margin) less one half
 
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:

@@ -50,6 +50,14 @@ def learn(
             show_default=False,
         ),
     ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M",
+            help="How far above p = 0.5 training aims, against other engines' noise; or '2 nats'. (default: 0.4)",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -77,6 +85,7 @@ def learn(
             lora_rank=lora_rank,
             layers=layers,
             modules=modules,
+            margin=margin,
             seed=seed,
             config=config,
             as_json=as_json,
