@@ -1,6 +1,7 @@
 """A table as a record: columns, rows, notes; written as Markdown for people and as CSV for programs.
 
-CSV has every digit and an empty field where nothing is known; Markdown rounds, and shows a dash there.
+CSV has every digit and an empty field where nothing is known; Markdown rounds, and shows a dash there. People
+read a long text that would stand in every row in a note.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from byheart.artifacts import write_bytes
 
 Value: TypeAlias = str | int | float | None
 _NOTHING = "–"
+_LONG_CHARACTERS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,23 @@ class Table:
         writer.writerows([["" if value is None else value for value in row] for row in self.rows])
         return text.getvalue()
 
+    def for_people(self) -> Table:
+        """The table without columns of one long text, which a note tells instead."""
+        alike = {
+            at: column.title
+            for at, column in enumerate(self.columns)
+            if len(texts := {row[at] for row in self.rows}) == 1 < len(self.rows)
+            and isinstance(text := next(iter(texts)), str)
+            and len(text) > _LONG_CHARACTERS
+        }
+        kept = [at for at in range(len(self.columns)) if at not in alike]
+        return replace(
+            self,
+            columns=tuple(self.columns[at] for at in kept),
+            rows=tuple(tuple(row[at] for at in kept) for row in self.rows),
+            notes=(*(f"{title}, every row: {self.rows[0][at]}" for at, title in alike.items()), *self.notes),
+        )
+
     def to_markdown(self) -> str:
         """As Markdown: title, table, notes."""
         head = [column.title for column in self.columns]
@@ -72,9 +91,9 @@ class Table:
         return f"# {_escaped(self.title)}\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
     def save(self, directory: Path) -> tuple[Path, Path]:
-        """Writes ``name.md`` and ``name.csv``, each whole or not at all."""
+        """Writes ``name.md``, as people read it, and ``name.csv``; each whole or not at all."""
         files = directory / f"{self.name}.md", directory / f"{self.name}.csv"
-        for file, text in zip(files, (self.to_markdown(), self.to_csv()), strict=True):
+        for file, text in zip(files, (self.for_people().to_markdown(), self.to_csv()), strict=True):
             write_bytes(file, text.encode("utf-8"))
         return files
 

@@ -149,4 +149,4 @@ def _fingerprint(preset: Preset) -> str:
 
 
 def _stored(table: Table) -> StoredTable:
-    return StoredTable.model_validate(asdict(table))
+    return StoredTable.model_validate(asdict(table.for_people()))

@@ -1,6 +1,6 @@
 """What ``byheart reproduce`` leaves, read as a page wants it.
 
-OUT/reproduction.json   what was made, its tables whole, and which cells each experiment has; written last
+OUT/reproduction.json   what was made, its tables, and which cells each experiment has; written last
 OUT/law.json            the laws behind Table 1
 OUT/sweep, OUT/bundles  the cells, where they are still there: tables and figures can be kept without them
 """
@@ -44,7 +44,7 @@ class StoredColumn(_Document):
 
 
 class StoredTable(_Document):
-    """A table, whole."""
+    """A table as people read it."""
 
     name: str
     """Of its files."""
