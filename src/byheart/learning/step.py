@@ -149,7 +149,9 @@ class Stepper:
         moved = [p for p in self.parameters if self.optimizer.state.get(p)]
         means = [self.optimizer.state[p].setdefault("mean", p.detach().clone()) for p in moved]
         if moved:
-            torch._foreach_lerp_(means, [p.detach() for p in moved], 1 - self.config.averaging)
+            weights = [p.detach() for p in moved]
+            # All weights in one launch, as torch's own optimizers do it.
+            torch._foreach_lerp_(means, weights, 1 - self.config.averaging)  # pyright: ignore[reportPrivateImportUsage]
 
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
