@@ -1,11 +1,8 @@
 """Which cells a figure is drawn of."""
 
-import doctest
 from typing import Any
 
-from byheart.paper import texts
 from byheart.paper.drawings import grid_figures, landscape_figures
-from byheart.paper.texts import texts_of
 from byheart.sweep.cell import CellResult
 from reproductions_for_tests import cell_result, findings_of
 
@@ -44,11 +41,3 @@ def test_texts_of_different_files_are_not_taken_for_repeats(tmp_path):
     [landscape] = landscape_figures(findings).values()
     panels = [axes.get_title(loc="left") for axes in landscape.axes if axes.get_title(loc="left")]
     assert panels == [f"r{number}: token accuracy" for number in (0, 20, 100)]
-
-
-def test_what_is_both_of_a_file_and_random_says_both():
-    assert texts_of({"random_ratio": 0.5, "source": "x/novel.txt"}).name == "novel, 50 % random"
-
-
-def test_the_examples_in_the_module():
-    assert doctest.testmod(texts).failed == 0

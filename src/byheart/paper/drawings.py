@@ -9,7 +9,6 @@ from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.law_tables import GroupFit
 from byheart.paper.published import ALL_FORMS, Form
-from byheart.paper.texts import Texts
 from byheart.report.law_figures import GridValue, drop_over_grid, heat_map, predicted_against_measured
 from byheart.report.paper_figures import (
     Answer,
@@ -20,6 +19,7 @@ from byheart.report.paper_figures import (
     probability_grid,
     token_dynamics,
 )
+from byheart.sweep.texts import Texts
 
 if TYPE_CHECKING:
     from byheart.report.paper_figures import Figure

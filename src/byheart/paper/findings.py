@@ -17,9 +17,9 @@ from byheart.export.epochs import read_epochs
 from byheart.learning.events import EpochEvent
 from byheart.paper.preset import ExperimentName, Preset
 from byheart.paper.published import FORMS, Form
-from byheart.paper.texts import Texts, texts_of
 from byheart.report.reproduction_files import BUNDLES, SWEEP
 from byheart.sweep.cell import CellResult, Measured
+from byheart.sweep.texts import Texts, texts_of
 from byheart.sweep.token_dynamics import read_dynamics
 
 UNSEEN = "unseen"

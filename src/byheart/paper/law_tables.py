@@ -17,10 +17,10 @@ from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
 from byheart.paper.published import FIGURE2_R_SQUARED, LENGTH_EXPONENT, RANK_EXPONENT, TABLE1, LawGroup, PublishedFit
 from byheart.paper.table import Column, Table, Value
-from byheart.paper.texts import texts_of
 from byheart.report.reproduction_files import GROUP
 from byheart.sweep.cell import CellResult
 from byheart.sweep.results import row
+from byheart.sweep.texts import texts_of
 
 _TEXTS = "long texts"
 _NAMES: dict[LawGroup, str] = {"long-context": f"{_TEXTS}, all ratios", "phonebook": "PhoneBook"}

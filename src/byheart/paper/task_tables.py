@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from byheart.certification.dynamics import RecordDynamics
 from byheart.paper.comparison import COMPARED, SEEDS_NOTE, compared, percent
 from byheart.paper.differences import from_published, sentences
 from byheart.paper.findings import Finding, Findings
@@ -79,13 +80,16 @@ def table3(findings: Findings) -> Table:
 def table4(findings: Findings) -> Table:
     """A row for each text, method and rank."""
     cells = findings.done("scenarios")
+    records = {cell.name: findings.dynamics(cell) for cell in cells}
     rows: list[tuple[Value, ...]] = []
     for place, scenario in enumerate(SCENARIOS):
         for form in ALL_FORMS:
             for rank in sorted({cell.lora_rank for cell in cells}):
                 chosen = [cell for cell in cells if cell.form == form and cell.lora_rank == rank]
                 if chosen:
-                    rows.append(_scenario(findings, scenario.id, place, form, rank, chosen))
+                    found = [records[cell.name][place] for cell in chosen]
+                    num_seeds = len({cell.seed for cell in chosen})
+                    rows.append((TABLE4_SCENARIOS[scenario.id], form, rank, *_scenario(found), num_seeds))
     notes = (
         "the paper's own texts and numbers for these domains are not known: the domains are its, the texts byheart's",
         "recalled: share of seeds after which the free run gives the text back to the letter",
@@ -94,19 +98,13 @@ def table4(findings: Findings) -> Table:
     return Table("table4", "Table 4: texts in which a near miss is worth nothing", COLUMNS4, tuple(rows), notes)
 
 
-def _scenario(
-    findings: Findings, record_id: str, place: int, form: Form, rank: int, cells: Sequence[Finding]
-) -> tuple[Value, ...]:
-    found = [findings.dynamics(cell)[place] for cell in cells]
+def _scenario(found: Sequence[RecordDynamics]) -> tuple[Value, ...]:
+    """What came of one text under each seed's adapter."""
     failures = [each.first_failure_position for each in found if each.first_failure_position is not None]
     return (
-        TABLE4_SCENARIOS[record_id],
-        form,
-        rank,
         len(found[0].p),
         statistics.fmean(each.first_failure_position is None for each in found),
         min(min(each.p) for each in found),
         max(len(each.stubborn_positions) for each in found),
         min(failures, default=None),
-        len({cell.seed for cell in cells}),
     )

@@ -26,7 +26,7 @@ from byheart.paper.published import (
 )
 from byheart.paper.seeds import Mean, over_seeds
 from byheart.paper.table import Column, Table, Value
-from byheart.paper.texts import Texts
+from byheart.sweep.texts import Texts
 
 COLUMNS = (
     Column("claim", "claim"),

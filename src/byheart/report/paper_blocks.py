@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from byheart.certification.dynamics import Dynamics
 from byheart.export.epochs import EpochEvent
@@ -15,6 +14,7 @@ from byheart.report.heat_maps import heat_map
 from byheart.report.law_blocks import law_blocks
 from byheart.report.reproduction_files import GROUP, ReproductionFiles
 from byheart.report.sweep_files import Row
+from byheart.sweep.texts import texts_of
 
 LONG_TEXTS = "long-context"
 SHARE_LABEL = "tokens last seen at p ≤ 0.5 (share)"
@@ -90,10 +90,10 @@ def _methods(rows: Sequence[Row]) -> list[str]:
 
 
 def _texts(row: Row) -> str:
-    ratio, source = row.get("task.random_ratio"), row.get("task.source")
-    kinds = [] if source is None else [Path(source).stem]
-    kinds += [] if ratio is None or (source is not None and not ratio) else [f"{100 * ratio:g} % random"]
-    return ", ".join([row["task"], *kinds])
+    if row["task"] != LONG_TEXTS:
+        return row["task"]
+    task = {name: row.get(f"task.{name}") for name in ("random_ratio", "source")}
+    return f"{LONG_TEXTS}, {texts_of(task).name}"
 
 
 def _lines(rows: Sequence[Row], points: Sequence[Sequence[tuple[float, float]]]) -> list[Series]:
