@@ -217,9 +217,7 @@ class Stepper:
         seen_A, seen_weight_A = torch.stack([tokens.nll_A, weight_A.detach()]).cpu()  # a card is waited for once
         if not torch.isfinite(seen_A).all():
             raise self._diverged("a token's loss")
-        num_answer_tokens_B = torch.tensor([len(self.memory.records[i].answer_ids) for i in indices])
-        record_A = torch.arange(len(indices)).repeat_interleave(num_answer_tokens_B)
-        worst_nll_B, num_stubborn_B = by_record(seen_A, record_A, len(indices))
+        worst_nll_B, num_stubborn_B = by_record(seen_A, batch.record_A.cpu(), len(indices))
         seen = BatchOutcome(indices, math.nan, seen_A, seen_weight_A, worst_nll_B, num_stubborn_B)
         return nll_A, weight_A, seen, state
 
