@@ -1,22 +1,11 @@
-import io
 import re
 import warnings
 
 import pytest
 
 from byheart.cli.live import Bars, Lines, Pace, narrating
-from byheart.cli.screens import Screen
 from byheart.learning.events import EpochEvent
-
-
-class Clock:
-    """Time that passes when told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from screens_for_tests import Clock, screen
 
 
 def event(epoch: int, certified: int = 0, *, visited: int = 100, seconds: float = 1.0) -> EpochEvent:
@@ -34,18 +23,6 @@ def event(epoch: int, certified: int = 0, *, visited: int = 100, seconds: float 
         seconds=seconds,
         train_seconds=epoch * seconds,
     )
-
-
-def screen(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> tuple[Screen, io.StringIO]:
-    monkeypatch.setenv("COLUMNS", "80")
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    stream = io.StringIO()
-    monkeypatch.setattr(stream, "isatty", lambda: is_terminal, raising=False)
-    built = Screen(stderr=True)
-    built.file = stream
-    return built, stream
 
 
 def test_the_time_left_is_that_of_the_epochs_left_at_the_pace_of_late():

@@ -1,4 +1,3 @@
-import io
 import re
 import warnings
 
@@ -8,28 +7,7 @@ from byheart.cli.screens import Screen
 from byheart.cli.sweep_progress import SweepBars, SweepLines, resumable, sweep_narrating
 from byheart.errors import InterruptedRunError
 from byheart.sweep.progress import Standing
-
-
-class Clock:
-    """Time that passes when told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def screen(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> tuple[Screen, io.StringIO]:
-    monkeypatch.setenv("COLUMNS", "80")
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    stream = io.StringIO()
-    monkeypatch.setattr(stream, "isatty", lambda: is_terminal, raising=False)
-    built = Screen(stderr=True)
-    built.file = stream
-    return built, stream
+from screens_for_tests import Clock, screen
 
 
 def standing(num_done: int = 3, seconds_left: float | None = 125.0) -> Standing:

@@ -117,7 +117,7 @@ def test_the_model_has_a_name_that_ollama_takes(tmp_path, directory, name):
 
 def test_the_system_prompt_that_was_learnt_with_stands_before_conversations_without_one(tiny_base):
     config = EncodeConfig(system_prompt="Be brief.")
-    made = pieces_of(SimpleNamespace(encode_config=config, base=tiny_base))  # type: ignore[arg-type]
+    made = pieces_of(SimpleNamespace(encode_config=config, base=tiny_base))  # type: ignore[arg-type] - all it reads of a bundle
     prompt = made.render(conversation("Who?", None))
     assert tiny_base.tokenizer(prompt)["input_ids"] == list(encode_prompt("Who?", tiny_base.tokenizer, config))
     assert prompt.count("Be brief.") == 1

@@ -22,7 +22,7 @@ def refused(
 ) -> None:
     (directory / "adapter_config.json").write_text(json.dumps(PLAIN | config))
     placement = {"is_bypass": is_bypass, "sites": [{"path": site}]}
-    refuse_misread(SimpleNamespace(placement=placement), directory, to)  # type: ignore[arg-type]
+    refuse_misread(SimpleNamespace(placement=placement), directory, to)  # type: ignore[arg-type] - all it reads of one
 
 
 def test_an_adapter_of_one_rank_and_one_scale_is_let_through(tmp_path):
@@ -53,7 +53,7 @@ def test_what_engines_leave_out_is_refused_by_name(tmp_path, entry, value):
 def test_a_bypass_is_refused_before_its_missing_config_is_missed(tmp_path):
     placement = {"is_bypass": True, "sites": []}
     with pytest.raises(BundleError, match="mlp-bypass: a bypass around the MLP block is no LoRA"):
-        refuse_misread(SimpleNamespace(placement=placement), tmp_path, "peft")  # type: ignore[arg-type]
+        refuse_misread(SimpleNamespace(placement=placement), tmp_path, "peft")  # type: ignore[arg-type] - all it reads of one
 
 
 @pytest.mark.parametrize("site", ["lm_head", "model.embed_tokens"])

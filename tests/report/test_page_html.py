@@ -89,9 +89,9 @@ def test_the_pages_code_turns_no_text_into_markup_and_names_no_address(name):
 
 def test_what_json_cannot_hold_is_refused():
     with pytest.raises(TypeError, match="cannot show a set"):
-        data(Page("x", "x", True, {1}))  # type: ignore[arg-type]
+        data(Page("x", "x", True, {1}))  # type: ignore[arg-type] - on purpose
     with pytest.raises(ValueError, match="JSON"):
-        data(Page("x", "x", True, [float("nan")]))  # type: ignore[list-item]
+        data(Page("x", "x", True, [float("nan")]))  # type: ignore[list-item] - on purpose
 
 
 def test_a_picture_holds_itself(tmp_path):

@@ -70,7 +70,7 @@ def test_dynamics_say_rho_and_count_failures():
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert "(b) 2 failures, Spearman ρ not defined" in titles
     assert "(c) where 1 free runs fail" in titles
-    assert sum(patch.get_bbox().height for patch in figure.axes[2].patches) == 1  # type: ignore[attr-defined]
+    assert sum(patch.get_bbox().height for patch in figure.axes[2].patches) == 1  # type: ignore[attr-defined] - a bar is a Rectangle
 
 
 def test_convergence_draws_a_line_a_rank_and_ln_2():

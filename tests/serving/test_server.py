@@ -24,13 +24,13 @@ LONGEST = 12
 
 def ask(client: OpenAI, prompt: str, **asked) -> str:
     messages = [{"role": "user", "content": prompt}]
-    done = client.chat.completions.create(model="vault", messages=messages, **asked)  # type: ignore[call-overload]
+    done = client.chat.completions.create(model="vault", messages=messages, **asked)  # type: ignore[call-overload]  # asked is any keyword
     return done.choices[0].message.content or ""
 
 
 def ask_streaming(client: OpenAI, prompt: str, **asked) -> str:
     messages = [{"role": "user", "content": prompt}]
-    with client.chat.completions.create(model="vault", messages=messages, stream=True, **asked) as pieces:  # type: ignore[call-overload]
+    with client.chat.completions.create(model="vault", messages=messages, stream=True, **asked) as pieces:  # type: ignore[call-overload]  # asked is any keyword
         return "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
 
 
