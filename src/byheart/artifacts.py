@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from byheart.errors import ArtifactError
+from byheart.errors import ArtifactError, NewerSchemaError
 
 LOCK_FILE = ".byheart-lock"
 
@@ -136,7 +136,8 @@ def read_json(path: Path, kind: str, schema_version: int) -> dict[str, Any]:
     """The content of a JSON artefact without its two head fields.
 
     Raises:
-        ArtifactError: missing, unreadable, not JSON, of another kind, or of a newer schema than ``schema_version``.
+        ArtifactError: missing, unreadable, not JSON, or of another kind.
+        NewerSchemaError: of a newer schema than ``schema_version``.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -149,8 +150,10 @@ def read_json(path: Path, kind: str, schema_version: int) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("kind") != kind:
         raise ArtifactError(f"{path} is not a byheart {kind}")
     version = document.get("schema_version")
-    if not isinstance(version, int) or version > schema_version:
-        raise ArtifactError(
+    if not isinstance(version, int):
+        raise ArtifactError(f"{path} is not a byheart {kind}: it has no schema version")
+    if version > schema_version:
+        raise NewerSchemaError(
             f"{path} has schema version {version}, this byheart reads {kind} up to "
             f"{schema_version}; install a newer byheart to read it"
         )

@@ -30,6 +30,10 @@ class ArtifactError(ByheartError, OSError):
     """A file or directory of ours cannot be written, is incomplete, or was made by a newer version."""
 
 
+class NewerSchemaError(ArtifactError):
+    """A file of ours was made by a newer version: it is whole, and not to be replaced by what this version makes."""
+
+
 class BundleError(ByheartError, ValueError):
     """A bundle does not fit the base model, tokenizer, template or records it is used with."""
 

@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
@@ -44,6 +45,23 @@ def test_the_earlier_export_stays_whole_until_the_new_one_is(tmp_path):
     with pytest.raises(ArtifactError, match="No space left"), whole_directory(request(tmp_path), "abc") as working:
         (working / "second").write_text("2")
         raise OSError(errno.ENOSPC, "No space left on device")
+    assert {path.name for path in (tmp_path / "peft").iterdir()} == {"first", MARKER}
+    assert [path.name for path in tmp_path.iterdir()] == ["peft"]
+
+
+def test_the_earlier_export_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    with whole_directory(request(tmp_path), "abc") as working:
+        (working / "first").write_text("1")
+    rename = Path.rename
+
+    def refusing(path: Path, target: Path) -> Path:
+        if (path / "second").exists():
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    with pytest.raises(ArtifactError, match="Input/output"), whole_directory(request(tmp_path), "abc") as working:
+        (working / "second").write_text("2")
     assert {path.name for path in (tmp_path / "peft").iterdir()} == {"first", MARKER}
     assert [path.name for path in tmp_path.iterdir()] == ["peft"]
 

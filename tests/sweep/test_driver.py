@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from byheart.artifacts import locked
-from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
+from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError, SettingsError
 from byheart.sweep.driver import Sweep, sweep
 from byheart.sweep.engines import Outcome
 from byheart.sweep.progress import Silent
@@ -151,6 +151,17 @@ def test_a_damaged_result_is_run_again(run, tiny_cells, tmp_path):
     run(engine, reporter=listener)
     assert engine.begun == [tiny_cells[0].name]
     assert "is not the JSON of a byheart sweep cell" in listener.sentences[0]
+
+
+def test_the_result_of_a_newer_byheart_is_not_replaced(run, tiny_cells, tmp_path):
+    run(InProcess())
+    path = tmp_path / "cells" / tiny_cells[0].name / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema_version": 99}))
+    engine = InProcess()
+    with pytest.raises(NewerSchemaError, match=r"99.*install a newer byheart"):
+        run(engine)
+    assert engine.begun == []
+    assert json.loads(path.read_bytes())["schema_version"] == 99
 
 
 def test_a_standing_adds_up(run):

@@ -86,7 +86,12 @@ def whole_directory(request: ExportRequest, adapter_sha256: str) -> Iterator[Pat
         former = working.with_name(f"{working.name}.former")
         with contextlib.suppress(FileNotFoundError):
             out.rename(former)
-        working.rename(out)
+        try:
+            working.rename(out)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                former.rename(out)
+            raise
         shutil.rmtree(former, ignore_errors=True)
     except ArtifactError:
         raise

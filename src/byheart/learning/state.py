@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from byheart.artifacts import write_bytes
-from byheart.errors import ArtifactError
+from byheart.errors import ArtifactError, NewerSchemaError
 from byheart.learning.best import Best
 from byheart.learning.events import Growth
 from byheart.method.schedule import Standing
@@ -157,7 +157,7 @@ def read_header(path: Path) -> dict[str, Any]:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is not a byheart checkpoint ({error}); remove it to start anew") from error
     if version > SCHEMA_VERSION:
-        raise ArtifactError(
+        raise NewerSchemaError(
             f"{path} has schema version {version}, this byheart reads {SCHEMA_VERSION}; install a newer byheart"
         )
     if version < SCHEMA_VERSION:

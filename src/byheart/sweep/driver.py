@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from byheart.artifacts import locked
-from byheart.errors import ArtifactError, InterruptedRunError
+from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError
 from byheart.sweep.cell import Cell, CellResult, Measured
 from byheart.sweep.engines import Engine, Job, Outcome, build
 from byheart.sweep.grid import expand, read_grid
@@ -117,6 +117,8 @@ class Sweep:
         for name, cell in self.cells.items():
             try:
                 result = read_result(self.directory, name)
+            except NewerSchemaError:
+                raise
             except ArtifactError as error:
                 self.reporter.say(f"warning: {error}. It is run again.")
                 continue

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from byheart.artifacts import atomic_path, read_json, write_bytes, write_json
-from byheart.errors import ArtifactError, SettingsError
+from byheart.errors import ArtifactError, NewerSchemaError, SettingsError
 from byheart.sweep.cell import CellResult, Measured
 
 if TYPE_CHECKING:
@@ -185,6 +185,6 @@ def read_results(directory: str | Path) -> pa.Table:
     head: Mapping[str, Any] = json.loads((found.schema.metadata or {}).get(_HEAD, b"{}"))
     if head.get("kind") != TABLE_KIND:
         raise ArtifactError(f"{path} is not a byheart {TABLE_KIND}")
-    if head["schema_version"] > TABLE_VERSION:
-        raise ArtifactError(f"{path} has schema version {head['schema_version']}; install a newer byheart to read it")
+    if (version := head["schema_version"]) > TABLE_VERSION:
+        raise NewerSchemaError(f"{path} has schema version {version}; install a newer byheart to read it")
     return found
