@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from byheart.paper.findings import UNSEEN
+from byheart.paper.law_tables import law_fits
 from byheart.paper.verdicts import COLUMNS, verdicts
 from reproductions_for_tests import cell_result, findings_of, tokens_of
 
@@ -52,17 +53,40 @@ def test_only_cells_of_one_rank_and_size_are_compared(tmp_path):
     assert MORE not in found(tmp_path, {"phonebook-equal": cells})
 
 
+WHOLE = "every record comes back: PhoneBook, equal budget"
+
+
 def test_a_form_that_recalls_all_where_plain_fine_tuning_does_not(tmp_path):
     cells = [
-        *books({"sft": [0.9, 1.0], "memft-ot": [1.0, 1.0]}, rank=4),
+        *books({"sft": [0.90, 0.92], "memft-ot": [1.0, 1.0]}, rank=4),
         *books({"sft": [1.0, 1.0], "memft-ot": [1.0, 1.0]}, rank=8),
     ]
-    row = found(tmp_path, {"phonebook-equal": cells})["every record comes back: PhoneBook, equal budget"]
+    row = found(tmp_path, {"phonebook-equal": cells})[WHOLE]
     assert row["ours"] == "SFT first at rank 8, MemFT-OT first at rank 4"
-    assert row["verdict"] == "holds"
-    late = books({"sft": [1.0], "memft-ot": [0.9]}, rank=4)
-    row = found(tmp_path, {"phonebook-equal": late})["every record comes back: PhoneBook, equal budget"]
-    assert (row["ours"], row["verdict"]) == ("SFT first at rank 4, MemFT-OT never", "does not hold")
+    low, high = stats.t.interval(0.95, 1, 91, stats.sem([90, 92]))
+    assert (row["low"], row["high"]) == (pytest.approx(low, rel=1e-3), 100) and high > 100
+    assert row["verdict"] == "open", "two seeds do not say that plain fine-tuning would not do so too"
+    assert row["holds_if"].endswith("SFT's exact match at rank 4, %")
+
+
+@pytest.mark.parametrize(
+    ("plain", "other", "verdict"),
+    [
+        ([0.90, 0.91, 0.92], [1.0, 1.0, 1.0], "holds"),
+        ([0.90, 0.91, 0.92], [1.0, 1.0, 0.9], "open"),  # neither is whole at any rank that there is
+        ([1.0, 1.0, 1.0], [0.9, 0.9, 0.9], "does not hold"),
+        ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], "does not hold"),
+        ([0.90], [1.0], "open"),
+    ],
+)
+def test_recall_of_every_record_is_judged_by_what_plain_fine_tuning_recalls_there(plain, other, verdict, tmp_path):
+    cells = books({"sft": plain, "memft-ot": other}, rank=4)
+    assert found(tmp_path, {"phonebook-equal": cells})[WHOLE]["verdict"] == verdict
+
+
+def test_a_rank_that_plain_fine_tuning_was_not_run_at_decides_nothing(tmp_path):
+    cells = [*books({"sft": [0.8, 0.8]}, rank=8), *books({"memft-ot": [1.0, 1.0]}, rank=4)]
+    assert found(tmp_path, {"phonebook-equal": cells})[WHOLE]["verdict"] == "open"
 
 
 def test_tokens_and_the_bound_are_counted_over_every_cell(tmp_path):
@@ -104,6 +128,26 @@ def test_generalisation_is_judged_over_unseen_pairs(tmp_path, tiny_base):
     low, _ = stats.t.interval(0.95, 3, 75, stats.sem([100, 100, 100, 0]))
     assert (row["ours"], row["low"], row["published"]) == (pytest.approx(75), pytest.approx(low, abs=0.02), 15)
     assert row["verdict"] == "open"
+
+
+def law_cell(rank: int, length: int, noise: float) -> Any:
+    """A cell on ΔL = 26·r^0.6·ℓ^-0.5 + 0.3, the published exponents, off by a share."""
+    drop = (26 * rank**0.6 * length**-0.5 + 0.3) * (1 + noise)
+    task = {"name": "long-context", "num_answer_tokens": length, "random_ratio": 1.0}
+    numbers = {"nll_before_nats": 12.0, "nll_after_nats": 12.0 - drop, "num_answer_tokens": length}
+    return cell_result(task, rank=rank, **numbers)
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.0, "holds"), (0.25, "open")])
+def test_an_exponent_agrees_where_its_whole_interval_is_near_the_published(share, verdict, tmp_path):
+    sizes = [(rank, length) for rank in (1, 2, 4) for length in (50, 100, 200)]
+    cells = [law_cell(rank, length, share * (-1) ** at) for at, (rank, length) in enumerate(sizes)]
+    findings = findings_of(tmp_path, {"law": cells})
+    table = verdicts(findings, law_fits(findings))
+    assert table is not None
+    rows = {str(row[0]): row for row in table.rows}
+    row = dict(zip([column.name for column in COLUMNS], rows["rank exponent, long texts, all ratios"], strict=True))
+    assert row["verdict"] == verdict
 
 
 def test_without_cells_nothing_is_claimed(tmp_path):

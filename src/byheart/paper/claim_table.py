@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from byheart.certification.dynamics import Dynamics, RecordDynamics, dynamics_of
+from byheart.certification.dynamics import Dynamics
 from byheart.paper.findings import Findings
 from byheart.paper.published import SPEARMAN
 from byheart.paper.table import Column, Table, Value
-from byheart.tasks.registry import unseen_flaw
 
 COLUMNS = (
     Column("task", "task"),
@@ -24,11 +23,7 @@ _PUBLISHED_OF = "long-context"
 
 def claims(findings: Findings) -> Table:
     """A row for each task, records that were not learnt apart; the last is of all together."""
-    groups: dict[str, list[RecordDynamics]] = {}
-    for cell in findings.all_done():
-        groups.setdefault(cell.task, []).extend(findings.dynamics(cell))
-        if unseen_flaw(cell.task) is None:
-            groups.setdefault(f"{cell.task}, unseen", []).extend(dynamics_of([findings.unseen(cell)]).records)
+    groups = findings.every_dynamics()
     groups["all"] = [each for found in groups.values() for each in found]
     notes = (
         "p > 0.5 is sufficient for the argmax: the fourth column must be 0; it is not necessary: the fifth says how "

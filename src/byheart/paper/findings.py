@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from byheart.certification.certificate import Certificate
-from byheart.certification.dynamics import RecordDynamics
+from byheart.certification.dynamics import RecordDynamics, dynamics_of
 from byheart.export.epochs import read_epochs
 from byheart.learning.events import EpochEvent
 from byheart.paper.preset import ExperimentName, Preset
@@ -21,6 +21,7 @@ from byheart.report.reproduction_files import BUNDLES, SWEEP
 from byheart.sweep.cell import CellResult, Measured
 from byheart.sweep.texts import Texts, texts_of
 from byheart.sweep.token_dynamics import read_dynamics
+from byheart.tasks.registry import unseen_flaw
 
 UNSEEN = "unseen"
 
@@ -113,6 +114,15 @@ class Findings:
     def dynamics(self, finding: Finding) -> list[RecordDynamics]:
         """The records of a cell, token by token."""
         return read_dynamics(self.directory / SWEEP, finding.name)
+
+    def every_dynamics(self) -> dict[str, list[RecordDynamics]]:
+        """Every record that was measured, by task; those that were not learnt apart."""
+        groups: dict[str, list[RecordDynamics]] = {}
+        for cell in self.all_done():
+            groups.setdefault(cell.task, []).extend(self.dynamics(cell))
+            if unseen_flaw(cell.task) is None:
+                groups.setdefault(f"{cell.task}, unseen", []).extend(dynamics_of([self.unseen(cell)]).records)
+        return groups
 
     def unseen(self, finding: Finding) -> Certificate:
         """What came of the records that the cell had not learnt."""

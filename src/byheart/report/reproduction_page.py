@@ -94,9 +94,11 @@ def _headline(files: ReproductionFiles) -> list[tuple[str, Value]]:
     ]
     if files.sweep is not None:
         rows.append(("cells done", f"{len(files.sweep.done):,} of {len(files.sweep.rows):,}"))
-        if (found := files.sweep.dynamics) is not None:
-            rows.append(("tokens above p = 0.5", found.claim.num_above))
-            rows.append(("of these not the argmax", found.claim.num_above_not_argmax))
+    if (figure3 := files.contents.exhibits.get("figure3")) is not None and figure3.tables:
+        [counted] = figure3.tables
+        of_all = dict(zip([column.name for column in counted.columns], counted.rows[-1], strict=True))
+        rows.append(("tokens above p = 0.5", of_all["num_above"]))
+        rows.append(("of these not the argmax", of_all["num_counterexamples"]))
     if files.fits is not None:
         rows.append(("R² of the law, lowest", f"{min(fit.quality.r_squared for fit in files.fits.all_fits):.3f}"))
     return rows
