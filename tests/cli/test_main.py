@@ -34,7 +34,7 @@ FLAGS = {
     "export": ["--base-gguf", "--check", "--help", "--json", "--model", "--out", "--to"],
     "serve": ["--api-key-file", "--base-gguf", "--help", "--host", "--json", "--model", "--port"],
     "reproduce": ["--help", "--json", "--model", "--out", "--preset", "--retry-failed", "--workers"],
-    "plan": ["--goal", "--help", "--json", "--layers", "--model", "--modules"],
+    "plan": ["--goal", "--help", "--json", "--layers", "--method", "--model", "--modules", "--out"],
     "calibrate": ["--help", "--json", "--layers", "--method", "--modules", "--out"],
     "fit": ["--axis", "--by", "--help", "--json", "--out"],
     "sweep": ["--address", "--engine", "--help", "--json", "--out", "--retry-failed", "--workers"],

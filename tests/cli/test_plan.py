@@ -19,8 +19,8 @@ def data_directory(tmp_path, monkeypatch):
 def calibrated(tiny_base):
     """Stores a calibration of the tiny model's default placement with somebody else's cells; gives it back."""
 
-    def store(cells=None, forecast=None):
-        config = RunConfig.build(None, model=tiny_base.identity.name, layers="all")
+    def store(cells=None, forecast=None, method=None):
+        config = RunConfig.build(None, model=tiny_base.identity.name, layers="all", method=method)
         outline = resolve(config.placement, tiny_base.model, 1)
         cells = saturated_or_lost() if cells is None else cells
         calibration = calibration_of(cells, tiny_base.identity, outline, config, forecast)
@@ -108,6 +108,40 @@ def test_where_no_rank_does_the_exit_code_and_the_sentence_say_so(plan, calibrat
     result = plan()
     assert result.exit_code == 3, result.output
     assert "No rank reaches the goal with probability 0.9" in result.stdout
+
+
+def test_a_plan_is_of_the_method_that_is_asked_for(plan, calibrated):
+    calibrated(method="sft")
+    assert plan("--method", "sft").exit_code == 0
+    other = plan()
+    assert other.exit_code == 2
+    assert "there is no calibration of" in other.stderr
+    assert "and memft-ot; make one" in other.stderr
+
+
+def test_a_method_that_there_is_not_is_refused_with_the_nearest(plan):
+    result = plan("--method", "memft-ott")
+    assert result.exit_code == 2
+    assert "--method: unknown method 'memft-ott' (did you mean 'memft-ot'?)" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["plan", "plan.svg", "plan.png"])
+def test_the_curve_is_drawn_where_it_is_asked_for(plan, calibrated, tmp_path, name):
+    calibrated()
+    result = plan("--out", tmp_path / "drawn" / name, "--json")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["plan.png", "plan.svg"]
+    assert "plan.svg" in result.stderr
+    bounds = json.loads(result.stdout)["ranks"][0]["probability_interval"]
+    assert 0 <= bounds["low"] < bounds["high"] <= 1
+
+
+def test_without_matplotlib_the_mend_is_told_before_anything_is_loaded(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = plan("--out", tmp_path / "plan")
+    assert result.exit_code == 2
+    assert "pip install 'byheart[report]'" in result.stderr
+    assert "loading" not in result.stderr
 
 
 def test_without_a_calibration_the_mend_is_told(plan):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from byheart.cli.exits import COMPLETE, SOME_FAILED
+from byheart.cli.methods import known_method
 from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.sweep_progress import resumable
 from byheart.cli.visible import visible
 from byheart.cli.wording import counted
 from byheart.config import RunConfig
-from byheart.errors import SettingsError, unknown
-from byheart.method.config import MethodName
 
 if TYPE_CHECKING:
     from byheart.planning.calibration import Calibration
@@ -32,9 +31,7 @@ def calibrate(
     Returns:
         The exit code.
     """
-    if method is not None and method not in get_args(MethodName):
-        raise SettingsError(f"--method: {unknown('method', method, get_args(MethodName))}")
-    settings = RunConfig.build(None, model=model, method=method, layers=layers, modules=modules)
+    settings = RunConfig.build(None, model=model, method=known_method(method), layers=layers, modules=modules)
     with screens(as_json) as (results, progress):
         with resumable(progress, undone="the cell under way", rest="the rest") as (narrator, interruption):
             from byheart.calibrating.calibrate import calibrate as work

@@ -214,21 +214,22 @@ Exit codes:
 
 PLAN = """Say which rank a file of records needs, before any of it is learnt.
 
-Measures how far the base model is from the answers, and answers from cells that 'byheart calibrate' ran for this model
-and placement: of each rank how likely every record ends certified, the loss that is left, size and time. The smallest
-rank that does with probability 0.9 is in bold. Beyond what was calibrated it says so, and how far.
+Measures how far the base model is from the answers, and answers from cells that 'byheart calibrate' ran for this
+model, placement and method: of each rank how likely every record ends certified, the loss that is left, size and time.
+The smallest rank that does with probability 0.9 is in bold. Beyond what was calibrated it says so, and how far.
 
 'byheart learn' with --lora-rank auto takes the same plan, from rank 8 up: smaller ones are padded when served.
 
 \b
   byheart plan contacts.jsonl
   byheart plan contacts.jsonl --goal 0.95 --json
+  byheart plan contacts.jsonl --method sft --out plan.svg
 
 \b
 Exit codes:
   0    a rank reaches the goal
   3    none does; the largest is told
-  2    bad input, or no calibration for this model and placement
+  2    bad input, or no calibration for this model, placement and method
   130  interrupted
 """
 

@@ -11,7 +11,9 @@ from rich.text import Text
 from byheart.cli.counting import counter
 from byheart.cli.exits import COMPLETE, SOME_FAILED
 from byheart.cli.live import narrating
+from byheart.cli.methods import known_method
 from byheart.cli.screens import Screen, print_json, screens
+from byheart.cli.visible import visible
 from byheart.cli.wording import clock, counted
 from byheart.config import RunConfig
 from byheart.errors import SettingsError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from byheart.planning.calibration import Calibration
 
 _HEAD = ("rank", "probability", "loss after", "parameters", "adapter", "about")
+_PICTURES = (".svg", ".png")
 
 
 def plan(
@@ -29,18 +32,34 @@ def plan(
     *,
     model: str | None,
     goal: float,
+    method: str | None,
     layers: str | None,
     modules: str | None,
+    out: Path | None,
     as_json: bool,
 ) -> int:
     """Plans for a file; settings and records are read before the model is loaded.
+
+    Args:
+        records: as `byheart.cli.learn.learn` takes them; so are ``model``, ``method``, ``layers`` and ``modules``.
+        model: see there.
+        goal: share of the records to be certified.
+        method: see there.
+        layers: see there.
+        modules: see there.
+        out: where the plan's curve is drawn, as SVG and PNG, with either ending or none; None: nowhere.
+        as_json: whether one JSON object goes to stdout, and all else to stderr.
 
     Returns:
         The exit code.
     """
     if not 0 < goal <= 1:
         raise SettingsError(f"--goal {goal:g}: give a share of the records, above 0 and up to 1")
-    settings = RunConfig.build(None, model=model, layers=layers, modules=modules)
+    settings = RunConfig.build(None, model=model, method=known_method(method), layers=layers, modules=modules)
+    if out is not None:
+        from byheart.report.figures import need_matplotlib
+
+        need_matplotlib()
     with screens(as_json) as (results, progress):
         with narrating(progress) as narrator:
             count_tokens = counter(lambda: settings.model, narrator)
@@ -58,9 +77,20 @@ def plan(
             need = measured_need(memory, base, settings, outline, narrator)
             made = plan_for(need, calibration, goal=goal)
         print_plan(results, made, calibration)
+        if out is not None:
+            results.paragraph()
+            results.rows([("curve", ", ".join(visible(str(file)) for file in drawn(made, out)))])
     if as_json:
         print_json(summary(made))
     return COMPLETE if made.is_reached else SOME_FAILED
+
+
+def drawn(made: Plan, out: Path) -> tuple[Path, Path]:
+    """Draws the plan's curve; the two files."""
+    from byheart.report.figures import save
+    from byheart.report.plan_figures import plan_curve
+
+    return save(plan_curve(made), out.with_suffix("") if out.suffix in _PICTURES else out)
 
 
 def summary(made: Plan) -> dict[str, Any]:

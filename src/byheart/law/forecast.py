@@ -25,6 +25,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from byheart.errors import LawError
 from byheart.law.alternatives import RelativeCurve
+from byheart.law.bootstrap import Interval
 from byheart.law.cells import Floats, Selection, select
 from byheart.law.curves import PaperCurve
 from byheart.law.document import Document
@@ -78,6 +79,16 @@ class Forecast(Document):
         """The mean loss that is left, between zero and all there was."""
         drop = self.unclipped_nats(size, num_answer_tokens, nll_before_nats)
         return nll_before_nats - min(max(drop, 0.0), nll_before_nats)
+
+    def nll_interval(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> Interval | None:
+        """That loss with one root mean square error of groups that were left out to either side, between zero and all
+        there was; None where there was no group to leave out.
+        """
+        if (error := self.errors.get(self.way)) is None:
+            return None
+        reach = error * nll_before_nats
+        after = self.nll_after_nats(size, num_answer_tokens, nll_before_nats)
+        return Interval(low=max(after - reach, 0.0), high=min(after + reach, nll_before_nats))
 
 
 def fit_forecast(observations: Sequence[Observation], way: Way | None = None) -> Forecast:

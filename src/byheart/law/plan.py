@@ -14,10 +14,12 @@ from typing import Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from byheart.errors import LawError, SettingsError
+from byheart.law.bootstrap import Interval
 from byheart.law.document import Document
 from byheart.law.forecast import Forecast
 from byheart.law.observation import Observation, bits_lacking
 from byheart.law.recall import Recall
+from byheart.law.recall_band import RecallBand
 
 CONFIDENCE = 0.9
 """Probability with which the goal is to be reached at the planned rank."""
@@ -92,6 +94,10 @@ class PlannedRank(Document):
     """That the goal is reached."""
     predicted_nll_nats: NonNegativeFloat | None
     """Mean loss after learning, clipped at what there is to lose; null where the cells carry no law."""
+    probability_interval: Interval | None = None
+    """Where the probability lies, as far as the cells determine the curve of recall; see `byheart.law.recall_band`."""
+    nll_interval: Interval | None = None
+    """The predicted loss give or take how far it missed on groups left out; null where that is not known."""
     num_parameters: PositiveInt
     adapter_bytes: PositiveInt
     """Of its weights as saved, without padding for serving."""
@@ -158,6 +164,7 @@ def make_plan(
     parameters_per_rank: int,
     bytes_per_parameter: int,
     seconds: Callable[[int], float | None] = lambda _: None,
+    band: RecallBand | None = None,
     confidence: float = CONFIDENCE,
 ) -> Plan:
     """What each rank would come to, and the smallest that reaches the goal.
@@ -171,6 +178,7 @@ def make_plan(
         parameters_per_rank: of the placement.
         bytes_per_parameter: as saved.
         seconds: about how long a run of a rank takes.
+        band: how sure the step to recall is; None: not known.
         confidence: probability with which the goal is to be reached.
 
     Raises:
@@ -188,6 +196,8 @@ def make_plan(
             lora_rank=rank,
             probability=recall.probability(rank, *size, forecast),
             predicted_nll_nats=None if forecast is None else forecast.nll_after_nats(rank, *size),
+            probability_interval=None if band is None else band.interval(rank, *size),
+            nll_interval=None if forecast is None else forecast.nll_interval(rank, *size),
             num_parameters=rank * parameters_per_rank,
             adapter_bytes=rank * parameters_per_rank * bytes_per_parameter,
             seconds=seconds(rank),

@@ -76,10 +76,20 @@ class Recall(Document):
             nll_before_nats: mean loss under the base model alone.
             forecast: the law it was calibrated with; not asked where it is read from bits.
         """
-        features = _features(self.reading, size, num_answer_tokens, nll_before_nats, forecast)
-        slopes = (self.size_slope, self.bits_slope)
-        logit = self.intercept + sum(slope * value for slope, value in zip(slopes, features, strict=False))
-        return _sigmoid(logit)
+        design_P = self.design(size, num_answer_tokens, nll_before_nats, forecast)
+        return sigmoid(float(design_P @ self.constants))
+
+    @property
+    def constants(self) -> Floats:
+        """a, k and, where it is read from bits, m."""
+        slopes = [self.size_slope] if self.reading == "law" else [self.size_slope, self.bits_slope]
+        return np.array([self.intercept, *slopes])
+
+    def design(
+        self, size: float, num_answer_tokens: float, nll_before_nats: float, forecast: Forecast | None
+    ) -> Floats:
+        """What the constants are multiplied by and added up to logit P; asked as `probability` is."""
+        return np.array([1.0, *_features(self.reading, size, num_answer_tokens, nll_before_nats, forecast)])
 
 
 def fit_recall(observations: Sequence[Observation], forecast: Forecast | None = None, goal: float = 1.0) -> Recall:
@@ -220,5 +230,6 @@ def _left_out_log_loss(
     return float(np.mean(losses))
 
 
-def _sigmoid(logit: float) -> float:
+def sigmoid(logit: float) -> float:
+    """A probability from its log odds."""
     return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from byheart.errors import SettingsError
 from byheart.law.plan import CONFIDENCE, Need, Plan, Spans, make_plan
 from byheart.law.recall import fit_recall
+from byheart.law.recall_band import RecallBand
 from byheart.planning.calibration import Calibration
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -37,19 +38,20 @@ def plan_for(
     """
     if not 0 < goal <= 1:
         raise SettingsError(f"goal {goal:g}: give a share of the records, above 0 and up to 1")
-    recall = calibration.recall
+    recall, forecast, cells = calibration.recall, calibration.forecast, calibration.observations
     if goal != recall.goal:
-        recall = fit_recall(calibration.observations, calibration.forecast, goal)
+        recall = fit_recall(cells, forecast, goal)
     per_rank, timing = calibration.parameters_per_rank, calibration.timing
     return make_plan(
         need,
         ranks,
         recall,
-        calibration.forecast,
-        Spans.of(calibration.observations),
+        forecast,
+        Spans.of(cells),
         parameters_per_rank=per_rank,
         bytes_per_parameter=calibration.bytes_per_parameter,
         seconds=lambda rank: None if timing is None else timing.seconds(need, rank * per_rank),
+        band=RecallBand.of(recall, forecast, cells),
         confidence=confidence,
     )
 

@@ -82,7 +82,7 @@ def residuals(fits: Sequence[LawFit], axis: Axis = "lora_rank") -> Figure:
             _scatter(axes, [(getattr(cell, at), cell.residual_nats) for cell in fit.cells], index, fit.group)
             _ring(axes, [(getattr(cell, at), cell.residual_nats) for cell in fit.outliers])
         axes.set(xscale="log", xlabel=label)
-        _plain_ticks(axes, {getattr(cell, at) for fit in fits for cell in fit.cells})
+        plain_ticks(axes, {getattr(cell, at) for fit in fits for cell in fit.cells})
     panels[0].set_ylabel("predicted − measured ΔL (nats)")
     if len(fits) > 1:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", handletextpad=0.2)
@@ -204,12 +204,12 @@ def _cuts(axes: Axes, fit: LawFit, points: Sequence[_Point], *, is_over_size: bo
     axes.set(xscale="log", yscale="log", xlabel=SIZE_LABELS[fit.law.axis] if is_over_size else LENGTH_LABEL)
     axes.grid(color=HAIR, linewidth=0.5)
     axes.margins(x=0.12)
-    _plain_ticks(axes, {place(point)[0] for point in points})
+    plain_ticks(axes, {place(point)[0] for point in points})
     other = LENGTH_LABEL if is_over_size else SIZE_LABELS[fit.law.axis]
     axes.set_title(f"lines: {other}", fontsize=8, color=FAINT, loc="left")
 
 
-def _plain_ticks(axes: Axes, values: Iterable[int]) -> None:
+def plain_ticks(axes: Axes, values: Iterable[int]) -> None:
     """Ticks of a logarithmic axis at the very values that were swept, as far as they have room."""
     ordered = sorted(values)
     apart = np.log(ordered[-1] / ordered[0]) / 9 if len(ordered) > 1 else 0

@@ -161,13 +161,33 @@ def plan(
             show_default=False,
         ),
     ] = 1.0,
+    method: MethodOption = None,
     layers: LayersOption = None,
     modules: ModulesOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw probability and loss by rank, with their bands, as SVG and PNG. (default: nothing is drawn)",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     from byheart.cli.plan import plan as work
 
-    exits.run(lambda: work(records, model=model, goal=goal, layers=layers, modules=modules, as_json=as_json))
+    exits.run(
+        lambda: work(
+            records,
+            model=model,
+            goal=goal,
+            method=method,
+            layers=layers,
+            modules=modules,
+            out=out,
+            as_json=as_json,
+        )
+    )
 
 
 def calibrate(
