@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from byheart.law.config import FitConfig
 from byheart.law.fits import LawFits, fit_groups
 from byheart.law.observation import from_rows
 from byheart.report import cell_curves as curves_module
-from byheart.report.blocks import Charts, HeatMaps, Page, Prose, Table
+from byheart.report import course_curves as courses_module
+from byheart.report.blocks import Charts, Facts, HeatMaps, Listing, Page, Prose, Table
 from byheart.report.cell_curves import cell_curves, curve
+from byheart.report.course_curves import thinned
 from byheart.report.html import data, html
 from byheart.report.sweep_files import SweepFiles
 from byheart.report.sweep_page import sweep_page
-from byheart.sweep.results import CELLS, KIND, SCHEMA_VERSION, TOKENS_FILE, write_table
+from byheart.sweep.course import Course
+from byheart.sweep.results import CELLS, KIND, SCHEMA_VERSION, TOKENS_FILE, write_grid, write_table
 from laws_for_tests import LAW, observation, observed
 from sweeps_for_tests import NUMBERS
 
@@ -79,9 +83,10 @@ def fits(rows: list[dict[str, Any]]) -> LawFits:
 
 @pytest.fixture(scope="module")
 def files(rows: list[dict[str, Any]], fits: LawFits) -> SweepFiles:
-    """The sweep, with the tokens of one cell."""
+    """The sweep, with the tokens and epochs of some cells."""
     record = RecordDynamics(p=(0.9, 0.4, 0.2), token_rank=(1, 1, 2), first_failure_position=2)
-    return SweepFiles("probe", rows, fits, {rows[3]["cell"]: (record,)})
+    courses = {row["cell"]: Course((80.0, 40.0 + index), (20, index)) for index, row in enumerate(rows[:5])}
+    return SweepFiles("probe", rows, fits, {rows[3]["cell"]: (record,)}, courses, has_grid=True)
 
 
 def blocks(page: Page, kind: type) -> list[Any]:
@@ -138,6 +143,64 @@ def test_predictions_stand_against_measurements(files):
     assert [point[:2] for point in named.points] == [
         (cell.nll_drop_nats, cell.predicted_nats) for cell in files.fits.fits[0].cells
     ]
+
+
+def test_what_is_left_over_stands_over_size_and_over_length(files):
+    [charts] = (charts for charts in blocks(sweep_page(files), Charts) if charts.title == "What is left over")
+    fit = files.fits.fits[0]
+    for view, at in (("over size", "lora_rank"), ("over length", "num_answer_tokens")):
+        [named] = (series for series in charts.views[view].series if series.name)
+        assert [point[:2] for point in named.points] == [(getattr(cell, at), cell.residual_nats) for cell in fit.cells]
+        assert [rule.y for rule in charts.views[view].rules] == [0]
+
+
+def test_each_cell_that_kept_its_epochs_is_a_line(files, rows):
+    [charts] = (charts for charts in blocks(sweep_page(files), Charts) if charts.title.startswith("Convergence"))
+    assert list(charts.views) == ["loss: random", "stubborn tokens: random"]
+    loss, share = charts.views.values()
+    first = f"rank 1, {rows[0]['num_answer_tokens']} tokens, seed 1"
+    assert loss.series[0].name == first
+    assert loss.series[0].points == [(1, 80.0), (2, 40.0)]
+    assert share.series[1].points == [(1, 20 / rows[1]["num_answer_tokens"]), (2, 1 / rows[1]["num_answer_tokens"])]
+    assert [series.shade for series in loss.series] == [0, 0.25, 0.5, 0.75, 1]
+    assert [rule.y for rule in loss.rules] == [math.log(2)]
+    assert any(block.text.startswith("22 cells have no curve") for block in blocks(sweep_page(files), Prose))
+
+
+def test_lines_that_have_no_room_are_counted_and_long_ones_are_thinned(files, rows, monkeypatch):
+    monkeypatch.setattr(courses_module, "MOST_LINES", 1)
+    long = Course(tuple(float(value) for value in range(1000)), tuple(range(1000)))
+    page = sweep_page(replace(files, courses={row["cell"]: long for row in rows[:3]}))
+    [charts] = (charts for charts in blocks(page, Charts) if charts.title.startswith("Convergence"))
+    [line] = charts.views["loss: random"].series
+    assert [x for x, _ in line.points] == [at + 1 for at in thinned(1000)]
+    assert (line.points[0], line.points[-1], len(line.points)) == ((1, 0.0), (1000, 999.0), 200)
+    assert any(block.text.startswith("The curves of 2 further cells") for block in blocks(page, Prose))
+
+
+def test_cells_of_an_earlier_byheart_have_no_curves_and_the_page_says_so(rows):
+    page = sweep_page(SweepFiles("probe", rows, None, {}))
+    assert not any(charts.title.startswith("Convergence") for charts in blocks(page, Charts))
+    assert any(block.text.startswith("27 cells have no curve: an earlier byheart") for block in blocks(page, Prose))
+
+
+def test_how_it_was_made_names_versions_and_commands(files):
+    told = [{**row, "torch_version": "2.9.0", "transformers_version": "5.1.0"} for row in files.rows]
+    page = sweep_page(replace(files, rows=told))
+    facts = dict(blocks(page, Facts)[-1].rows)
+    assert (facts["torch version"], facts["transformers version"]) == ("2.9.0", "5.1.0")
+    [listing] = blocks(page, Listing)
+    assert listing.text.splitlines() == [
+        "byheart sweep grid.yaml --out again",
+        "byheart fit again --by task --axis lora_rank",
+    ]
+
+
+def test_an_older_sweep_says_what_it_does_not_know(files):
+    page = sweep_page(replace(files, has_grid=False))
+    assert "torch version" not in dict(blocks(page, Facts)[-1].rows)
+    assert [listing.text for listing in blocks(page, Listing)] == ["byheart fit . --by task --axis lora_rank"]
+    assert any("grid is not kept" in block.text for block in blocks(page, Prose))
 
 
 def test_heat_maps_have_a_view_for_each_quantity_and_group(rows):
@@ -223,7 +286,9 @@ def directory(tmp_path: Path) -> Path:
         "num_tokens": np.array([3, 2], np.int32),
         "first_failure": np.array([1, -1], np.int32),
     }
+    tokens |= {"epoch_nll_nats": np.array([3.0], np.float32), "epoch_stubborn_tokens": np.array([4], np.int32)}
     save_file(tokens, folder / TOKENS_FILE)
+    write_grid(tmp_path, "task: {name: phonebook}\n")
     write_table(tmp_path, [result])
     return tmp_path
 
@@ -237,6 +302,8 @@ def test_the_files_of_a_sweep_are_read_record_by_record(directory):
     assert (second.token_rank, second.first_failure_position) == ((1, 1), None)
     assert files.fits is None
     assert sum(read) == 1
+    assert list(files.courses.values()) == [Course((3.0,), (4,))]
+    assert files.has_grid
     assert json.loads(data(sweep_page(files)))["title"] == directory.name
 
 

@@ -1,12 +1,15 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from byheart.artifacts import locked
 from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError, SettingsError
 from byheart.sweep.driver import Sweep, sweep
 from byheart.sweep.engines import Outcome
+from byheart.sweep.grid import read_grid
 from byheart.sweep.progress import Silent
 from byheart.sweep.results import read_results, read_tokens
 from sweeps_for_tests import InProcess, Listener, done
@@ -129,6 +132,62 @@ def test_interrupted_it_waits_for_the_cells_under_way_and_goes_on_later(run, tin
 def test_interrupted_when_nothing_is_left_to_begin_it_is_simply_done(run):
     asked = iter([False] * 6)
     assert len(run(InProcess(), interrupted=lambda: next(asked, True))) == 6
+
+
+def test_the_grid_is_kept_beside_its_table_and_does_it_again(tiny_grid, cells_of, tmp_path):
+    first = sweep(tiny_grid, tmp_path, engine=InProcess())
+    engine = InProcess()
+    again = sweep(tmp_path / "grid.yaml", tmp_path, engine=engine)
+    assert engine.begun == []
+    assert [each.name for each in again] == [each.name for each in first]
+
+
+def test_a_grids_file_is_kept_as_it_was_written(tiny_grid, tmp_path):
+    grid = tmp_path / "mine.yaml"
+    grid.write_text("# why these ranks\n" + yaml.safe_dump(tiny_grid))
+    sweep(grid, tmp_path / "out", engine=InProcess())
+    kept = (tmp_path / "out" / "grid.yaml").read_text()
+    assert kept.endswith(grid.read_text())
+    assert read_grid(tmp_path / "out" / "grid.yaml") == read_grid(grid)
+
+
+def test_another_grid_in_the_same_place_is_the_one_that_is_kept_with_its_own_table(tiny_grid, tmp_path):
+    sweep(tiny_grid, tmp_path, engine=InProcess())
+    smaller = {**tiny_grid, "axes": {"lora_rank": [2], "seed": [1, 3]}}
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(smaller, tmp_path, engine=InProcess(killed))
+    assert read_grid(tmp_path / "grid.yaml") == read_grid(smaller)
+    assert [(row["lora_rank"], row["seed"]) for row in read_results(tmp_path).to_pylist()] == [(4, 1)]
+    assert len(list((tmp_path / "cells").iterdir())) == 6
+
+
+def test_a_grid_that_is_refused_is_not_kept_nor_one_over_what_is_newer(tiny_grid, tiny_cells, tmp_path):
+    sweep(tiny_grid, tmp_path, engine=InProcess())
+    kept = (tmp_path / "grid.yaml").read_bytes()
+    with pytest.raises(SettingsError):
+        sweep({**tiny_grid, "axes": {"lora_rank": [0]}}, tmp_path, engine=InProcess())
+    path = tmp_path / "cells" / tiny_cells[0].name / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema_version": 99}))
+    with pytest.raises(NewerSchemaError):
+        sweep({**tiny_grid, "axes": {"lora_rank": [1], "seed": [1]}}, tmp_path, engine=InProcess())
+    assert (tmp_path / "grid.yaml").read_bytes() == kept
+
+
+def test_before_the_first_cell_ends_the_table_is_of_this_grid(run, tiny_cells, tmp_path):
+    run(InProcess())
+    seen = []
+
+    def answer(job):
+        seen.append(read_results(tmp_path).num_rows)
+        return done(job.name)
+
+    changed = [replace(cell, run=cell.run.model_copy(update={"seed": 9})) for cell in tiny_cells[:1]]
+    run(InProcess(answer), cells=[tiny_cells[1], *changed])
+    assert seen == [1]
 
 
 def test_left_at_once_the_table_is_written_all_the_same(run, tmp_path):

@@ -1,4 +1,5 @@
 import math
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -80,6 +81,19 @@ def test_the_file_holds_every_token_and_every_record(learnt, outcome):
     assert tokens["token_rank"].tolist() == [rank for record in certificate.records for rank in record.token_rank]
     assert tokens["is_free_right"].mean() == pytest.approx(numbers.free_token_accuracy)
     assert numbers.share_above_threshold == pytest.approx(np.mean(np.array(p) > 0.5))
+
+
+def test_the_file_holds_every_epoch(learnt, outcome):
+    tokens, events = load(outcome[1]), learnt[1].events
+    assert len(events) == 40
+    assert np.array_equal(tokens["epoch_nll_nats"], np.array([each.nll_nats for each in events], np.float32))
+    assert tokens["epoch_stubborn_tokens"].tolist() == [each.num_stubborn_tokens for each in events]
+    assert outcome[0].epochs * 8 == tokens["epoch_nll_nats"].nbytes + tokens["epoch_stubborn_tokens"].nbytes
+
+
+def test_the_versions_are_those_it_was_measured_under(outcome):
+    numbers, _ = outcome
+    assert (numbers.torch_version, numbers.transformers_version) == (version("torch"), version("transformers"))
 
 
 def test_positions_are_the_smallest_of_any_record(learnt, outcome):

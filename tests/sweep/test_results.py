@@ -11,12 +11,15 @@ from safetensors.numpy import save
 
 from byheart.errors import ArtifactError, SettingsError
 from byheart.sweep.results import (
+    GRID_FILE,
+    GRID_HEAD,
     TABLE_FILE,
     read_result,
     read_results,
     read_tokens,
     row,
     table,
+    write_grid,
     write_result,
     write_table,
 )
@@ -37,7 +40,8 @@ COLUMNS = [
         "train_seconds",
         "peak_memory_bytes",
     ],
-    *["dtype", "device", "num_threads", "base_weights_sha256", "nll_drop_nats", "byheart_version"],
+    *["dtype", "device", "num_threads", "base_weights_sha256", "torch_version", "transformers_version"],
+    *["nll_drop_nats", "byheart_version"],
 ]
 
 
@@ -54,6 +58,36 @@ def test_a_folder_without_its_marker_is_none(tmp_path):
     write_result(tmp_path, result(), b"tokens")
     (tmp_path / "cells" / ("a" * 16) / "result.json").unlink()
     assert read_result(tmp_path, "a" * 16) is None
+
+
+def test_a_result_of_schema_1_is_read_and_does_not_tell_the_versions(tmp_path):
+    write_result(tmp_path, result(), b"tokens")
+    path = tmp_path / "cells" / ("a" * 16) / "result.json"
+    document = json.loads(path.read_text())
+    del document["measured"]["torch_version"], document["measured"]["transformers_version"]
+    path.write_text(json.dumps(document | {"schema_version": 1}))
+    assert read_result(tmp_path, "a" * 16) == result()
+    assert result().measured is not None
+    assert result().measured.torch_version is None
+
+
+@pytest.mark.parametrize("text", ["axes: {seed: [1]}\n", "# mine\naxes: {}\n", GRID_HEAD + "axes: {}\n"])
+def test_a_grid_is_kept_under_one_head_and_replaces_the_one_before(tmp_path, text):
+    write_grid(tmp_path, "axes: {lora_rank: [1]}\n")
+    write_grid(tmp_path, text)
+    kept = (tmp_path / GRID_FILE).read_text()
+    assert kept == GRID_HEAD + text.removeprefix(GRID_HEAD)
+    write_grid(tmp_path, kept)
+    assert (tmp_path / GRID_FILE).read_text() == kept
+
+
+def test_a_file_of_that_name_that_is_somebodys_own_is_left_alone(tmp_path):
+    own = "axes: {seed: [1]}\n"
+    (tmp_path / GRID_FILE).write_text(own)
+    write_grid(tmp_path, own)
+    with pytest.raises(ArtifactError, match="is another grid, and no sweep's to write over"):
+        write_grid(tmp_path, "axes: {seed: [2]}\n")
+    assert (tmp_path / GRID_FILE).read_text() == own
 
 
 def test_a_damaged_result_is_told(tmp_path):

@@ -1,4 +1,4 @@
-"""The fitted law as blocks of a page: its constants, ΔL over size and length, predicted against measured."""
+"""The fitted law as blocks of a page: its constants, ΔL over size and length, predicted against measured, residuals."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from byheart.law.cells import SATURATED_NLL_NATS
-from byheart.law.fit import LawFit
+from byheart.law.fit import LawFit, Residual
 from byheart.law.fits import COMBINED, LawFits
 from byheart.law.form import Law
 from byheart.law.observation import DONE, group_of
-from byheart.report.blocks import Axis, Block, Chart, Charts, Point, Prose, Series, Table
+from byheart.report.blocks import Axis, Block, Chart, Charts, Point, Prose, Rule, Series, Table
 from byheart.report.law_figures import LENGTH_LABEL, SIZE_LABELS
 
 _LETTERS = {"coefficient": "C", "rank_exponent": "α", "length_exponent": "β", "offset_nats": "b (nats)"}
@@ -51,6 +51,13 @@ def law_blocks(fits: LawFits, rows: Sequence[Any]) -> list[Block]:
         *(Prose(refusal.reason) for refusal in fits.refusals),
         Charts("ΔL over size and length", _views(fits, rows)),
         Charts("Predicted against measured", {"predicted": predicted_against_measured(fits.all_fits)}),
+        Charts(
+            "What is left over",
+            {
+                "over size": residuals(fits.all_fits, fits.axis, SIZE_LABELS[fits.axis]),
+                "over length": residuals(fits.all_fits, "num_answer_tokens", LENGTH_LABEL),
+            },
+        ),
         Table(
             "Other forms on the same cells",
             ("group", "form", "formula", "R²", "MAPE %", "AICc", "leave-out MAPE %"),
@@ -171,4 +178,31 @@ def predicted_against_measured(fits: Sequence[LawFit]) -> Chart:
         Axis("measured ΔL (nats)", ends=ends),
         Axis("predicted ΔL (nats)", ends=ends),
         [diagonal, *series],
+    )
+
+
+def residuals(fits: Sequence[LawFit], at: str, label: str) -> Chart:
+    """Prediction less measurement over one of the cells' values: a law that holds leaves no shape; outliers are ringed.
+
+    Args:
+        fits: at least one.
+        at: name of the value, of `byheart.law.fit.Residual`.
+        label: of its axis.
+    """
+
+    def points(cells: Iterable[Residual]) -> list[Point]:
+        return [
+            (
+                getattr(cell, at),
+                cell.residual_nats,
+                f"rank {cell.lora_rank:,}, {cell.num_answer_tokens:,} tokens\ncell {cell.name}",
+            )
+            for cell in cells
+        ]
+
+    series = [Series(fit.group, points(fit.cells), colour=index) for index, fit in enumerate(fits)]
+    series += [Series("", points(fit.outliers), "ring", colour=None) for fit in fits if fit.outliers]
+    ticks = sorted({getattr(cell, at) for fit in fits for cell in fit.cells})
+    return Chart(
+        Axis(label, "log", ticks=ticks), Axis("predicted − measured ΔL (nats)"), series, rules=[Rule("0", y=0)]
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,8 @@ from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.errors import ArtifactError
 from byheart.law.fits import LAW_FILE, LawFits
 from byheart.law.observation import DONE
-from byheart.sweep.results import CELLS, TOKENS_FILE, read_results
+from byheart.sweep.course import Course, read_course
+from byheart.sweep.results import CELLS, GRID_FILE, TOKENS_FILE, read_results
 from byheart.sweep.token_dynamics import read_dynamics
 
 Row = Mapping[str, Any]
@@ -29,12 +30,16 @@ class SweepFiles:
         rows: of its table, one a cell.
         fits: the laws; None where none was fitted.
         records: cell → its records, token by token; cells whose tokens are not there are not in it.
+        courses: cell → its epochs; cells that kept none are not in it.
+        has_grid: whether its grid lies beside the table.
     """
 
     name: str
     rows: Sequence[Row]
     fits: LawFits | None
     records: Mapping[str, Sequence[RecordDynamics]]
+    courses: Mapping[str, Course] = field(default_factory=dict)
+    has_grid: bool = False
 
     @classmethod
     def read(cls, directory: Path, advance: Callable[[int], None] = lambda _: None) -> Self:
@@ -53,13 +58,17 @@ class SweepFiles:
             raise ArtifactError(f"{directory} has no cell with a result yet; the same 'byheart sweep' again runs them")
         path = directory / LAW_FILE
         records: dict[str, Sequence[RecordDynamics]] = {}
+        courses: dict[str, Course] = {}
         for row in rows:
             name = row["cell"]
             if (directory / CELLS / name / TOKENS_FILE).is_file():
                 records[name] = read_dynamics(directory, name)
+                if (course := read_course(directory, name)) is not None:
+                    courses[name] = course
             advance(1)
         fits = LawFits.read(path) if path.is_file() else None
-        return cls(directory.resolve().name, rows, fits, records)
+        has_grid = (directory / GRID_FILE).is_file()
+        return cls(directory.resolve().name, rows, fits, records, courses, has_grid)
 
     @property
     def done(self) -> list[Row]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 
 from byheart.law.cells import Axis
-from byheart.report.blocks import Block, Facts, HeatMaps, Page, Prose, Section, Table, Value
+from byheart.report.blocks import Block, Facts, HeatMaps, Listing, Page, Prose, Section, Table, Value
 from byheart.report.cell_curves import cell_curves
+from byheart.report.course_curves import course_curves
 from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
 from byheart.report.heat_maps import QUANTITIES, heat_map
 from byheart.report.law_blocks import law_blocks
 from byheart.report.sweep_files import Row, SweepFiles
+from byheart.sweep.results import GRID_FILE
 
 _FIRST_COLUMNS = ("cell", "status", "task", "method", "placement", "seed")
 _NUMBERS = (
@@ -53,7 +56,7 @@ def sweep_page(files: SweepFiles) -> Page:
         sections.append(Section("Probabilities by position", cell_curves(files.done, files.records)))
         sections.append(Section("Token dynamics", [*dynamics_blocks(found), probability_histogram(found)]))
     sections.append(Section("Cells", [cells_table(files.rows)]))
-    sections.append(Section("How it was made", [Facts(_provenance(files))]))
+    sections.append(Section("How it was made", _provenance(files)))
     return Page(files.name, _sentence(files), num_failed == 0, sections)
 
 
@@ -114,7 +117,7 @@ def _convergence(files: SweepFiles) -> list[Block]:
         ("cells that had settled", f"{len(done) - len(unsettled):,} of {len(done):,}"),
         *((f"stopped: {reason}", count) for reason, count in sorted(reasons.items())),
     ]
-    blocks: list[Block] = [Facts(rows)]
+    blocks: list[Block] = [Facts(rows), *course_curves(files)]
     if unsettled:
         blocks.append(
             Prose(
@@ -138,16 +141,24 @@ def cells_table(rows: Sequence[Row]) -> Table:
     )
 
 
-def _provenance(files: SweepFiles) -> list[tuple[str, Value]]:
-    rows = [*cells_provenance(files), ("the command for the table", "byheart sweep GRID --out DIR")]
+def _provenance(files: SweepFiles) -> list[Block]:
+    """Versions and numerics, and the commands that do it again, given in the sweep's own directory."""
+    commands = [["byheart", "sweep", GRID_FILE, "--out", "again"]] if files.has_grid else []
     if files.fits:
-        by = f"{files.fits.group_by} --axis {files.fits.axis}"
-        rows.append(("the command for the law", f"byheart fit DIR --by {by}"))
-    return rows
+        directory = "again" if files.has_grid else "."
+        commands.append(["byheart", "fit", directory, "--by", files.fits.group_by, "--axis", files.fits.axis])
+    blocks: list[Block] = [Facts(cells_provenance(files))]
+    if commands:
+        blocks.append(Listing("In the sweep's directory, what does it again", "\n".join(map(shlex.join, commands))))
+    if not files.has_grid:
+        blocks.append(Prose("Its grid is not kept beside the table; every setting of a cell is in its result.json."))
+    elif any(row.get("task.source") is not None for row in files.rows):
+        blocks.append(Prose("The files that the grid names as source are read where they are, and are not kept."))
+    return blocks
 
 
 def cells_provenance(files: SweepFiles) -> list[tuple[str, Value]]:
-    """Which base model, numerics and versions the cells had, and how long they took."""
+    """Which base model, numerics and versions the cells had, as far as they tell, and how long they took."""
     columns = {
         "base model": "model",
         "base weights, sha256": "base_weights_sha256",
@@ -155,10 +166,12 @@ def cells_provenance(files: SweepFiles) -> list[tuple[str, Value]]:
         "device": "device",
         "threads": "num_threads",
         "byheart version": "byheart_version",
+        "torch version": "torch_version",
+        "transformers version": "transformers_version",
     }
     rows: list[tuple[str, Value]] = []
     for label, column in columns.items():
-        if values := sorted({str(row[column]) for row in files.rows if row[column] is not None}):
+        if values := sorted({str(row[column]) for row in files.rows if row.get(column) is not None}):
             rows.append((label, ", ".join(values)))
     seconds = [row["seconds"] for row in files.done if row["seconds"] is not None]
     if seconds:

@@ -132,6 +132,10 @@ class Measured(_Document):
     num_threads: int
     base_weights_sha256: str | None
     """Of the base model; null where only the hub's commit is known."""
+    torch_version: str | None = None
+    """Under which it was measured; null in cells of schema 1, which do not tell."""
+    transformers_version: str | None = None
+    """Likewise."""
 
     @property
     def nll_drop_nats(self) -> float:

@@ -17,10 +17,10 @@ from byheart.artifacts import locked
 from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError
 from byheart.sweep.cell import Cell, CellResult, Measured
 from byheart.sweep.engines import Engine, Job, Outcome, build
-from byheart.sweep.grid import expand, read_grid
+from byheart.sweep.grid import as_text, expand, read_grid
 from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import Pace, Silent, Standing, SweepReporter
-from byheart.sweep.results import need_pyarrow, read_result, write_result, write_table
+from byheart.sweep.results import need_pyarrow, read_result, write_grid, write_result, write_table
 
 _TICK_SECONDS = 0.25
 _SECONDS_BETWEEN_TABLES = 30.0
@@ -37,7 +37,7 @@ def sweep(
     reporter: SweepReporter | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[CellResult]:
-    """Runs every cell of a grid that has no result in ``out`` yet.
+    """Runs every cell of a grid that has no result in ``out`` yet, and keeps the grid there.
 
     Args:
         grid: a YAML file, or the same as plain values; see `byheart.sweep.grid.Grid`.
@@ -62,14 +62,14 @@ def sweep(
         >>> [result.measured.exact_match for result in sweep(grid, "sweeps/ranks")]               # doctest: +SKIP
     """
     reporter = reporter or Silent()
-    parsed = read_grid(grid)
+    parsed, text = read_grid(grid), as_text(grid)
     need_pyarrow()
     chosen = build(engine, parsed.resources, num_workers, address) if isinstance(engine, str) else engine
     drafts = expand(parsed, "grid" if isinstance(grid, Mapping) else str(grid))
     directory = Path(out)
     with locked(directory):
         cells = prepare(drafts, reporter.say)
-        return Sweep(cells, directory, reporter, interrupted).run(chosen, retry_failed=retry_failed)
+        return Sweep(cells, directory, reporter, interrupted, grid=text).run(chosen, retry_failed=retry_failed)
 
 
 class Sweep:
@@ -81,6 +81,7 @@ class Sweep:
         reporter: told how far it is.
         interrupted: as `sweep` takes it.
         on_result: told of each result, those that earlier starts left among them.
+        grid: the text of theirs, kept beside the table; None: they are of none.
     """
 
     def __init__(
@@ -90,10 +91,12 @@ class Sweep:
         reporter: SweepReporter,
         interrupted: Callable[[], bool],
         on_result: Callable[[CellResult], None] = lambda _: None,
+        *,
+        grid: str | None = None,
     ) -> None:
         self.cells = {cell.name: cell for cell in cells}
         self.directory, self.reporter, self.interrupted = directory, reporter, interrupted
-        self.on_result = on_result
+        self.on_result, self.grid = on_result, grid
         self.results: dict[str, CellResult] = {}
         self.attempts: dict[str, int] = {}
         self._table_written_at = time.monotonic()
@@ -101,6 +104,9 @@ class Sweep:
     def run(self, engine: Engine, *, retry_failed: bool) -> list[CellResult]:
         """Runs what is left; the results in the cells' order."""
         self._find(retry_failed=retry_failed)
+        if self.grid is not None:
+            write_grid(self.directory, self.grid)
+        self._write_table()  # from here on it is of these cells, however this ends
         left = [name for name in self.cells if name not in self.results]
         if found := len(self.cells) - len(left):
             self.reporter.say(f"{found} of {len(self.cells)} cells have a result already")

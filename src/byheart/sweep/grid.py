@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field
 
 from byheart.config import RunConfig
@@ -101,6 +102,21 @@ def read_grid(source: str | Path | Mapping[str, Any]) -> Grid:
     if isinstance(source, Mapping):
         return Grid.parse(source, "grid")
     return Grid.parse(read_yaml(Path(source)), str(source))
+
+
+def as_text(source: str | Path | Mapping[str, Any]) -> str:
+    """A grid as YAML: a file's own text, comments and all, or plain values written out.
+
+    Raises:
+        SettingsError: the file cannot be read, or what was given is no grid.
+    """
+    if isinstance(source, Mapping):
+        plain = read_grid(source).model_dump(mode="json", exclude_unset=True)
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {source}: {error}") from error
 
 
 def expand(grid: Grid, source: str = "grid") -> list[Draft]:

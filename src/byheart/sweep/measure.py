@@ -56,7 +56,9 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         The numbers of its row, and a safetensors file: of each answer token, records one after the other, ``p`` and
         ``nll_nats`` (fp32, as the certificate has them: p made of the loss again could come to lie on the other side of
         one half), ``token_rank`` (int32) and ``is_free_right`` (bool); of each record ``num_tokens``,
-        ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none).
+        ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none); of each epoch ``epoch_nll_nats``
+        (fp32, mean loss of the answer tokens it visited) and ``epoch_stubborn_tokens`` (int32, of all records, those at
+        or below one half when last seen).
     """
     certificate, manifest = bundle.certificate, bundle.manifest
     right = free_rights(bundle)
@@ -71,6 +73,8 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         "num_tokens": np.array([len(record.p) for record in certificate.records], np.int32),
         "earliest_stubborn": np.array(earliest, np.int32),
         "first_failure": np.array(failures, np.int32),
+        "epoch_nll_nats": np.array([event.nll_nats for event in events], np.float32),
+        "epoch_stubborn_tokens": np.array([event.num_stubborn_tokens for event in events], np.int32),
     }
     numbers = Measured(
         lora_rank=manifest.summary.lora_rank,
@@ -105,6 +109,8 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         device=certificate.numerics.device_name,
         num_threads=certificate.numerics.num_threads,
         base_weights_sha256=certificate.subject.base_weights_sha256,
+        torch_version=certificate.numerics.versions["torch"],
+        transformers_version=certificate.numerics.versions["transformers"],
     )
     return numbers, save(tokens)
 

@@ -1,8 +1,10 @@
 """What a sweep leaves: a folder a cell, and one table of them all.
 
-    DIR/cells/<name>/tokens.safetensors   of each answer token: its p, loss and rank, whether the free run has it
+    DIR/cells/<name>/tokens.safetensors   of each answer token: its p, loss and rank, whether the free run has it; of
+                                          each epoch its loss and stubborn tokens
     DIR/cells/<name>/result.json          all else; written last, so that a folder with one is whole
-    DIR/results.parquet                   one row a cell, made of the folders
+    DIR/grid.yaml                         the grid that the table is of, as it was given
+    DIR/results.parquet                   one row a cell of that grid, made of the folders
 
 The folders are the truth: the table can be made of them at any time.
 """
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CELLS, RESULT_FILE, TOKENS_FILE, TABLE_FILE = "cells", "result.json", "tokens.safetensors", "results.parquet"
-KIND, SCHEMA_VERSION = "sweep cell", 1
+GRID_FILE = "grid.yaml"
+GRID_HEAD = "# The grid that results.parquet is of, as 'byheart sweep' was given it.\n"
+"""How `GRID_FILE` begins: what may be written over."""
+KIND, SCHEMA_VERSION = "sweep cell", 2
+"""2: with the versions of torch and transformers. Cells of 1 are read, and do not tell them."""
 TABLE_KIND, TABLE_VERSION = "sweep results", 1
 NONE = -1
 """Stands in the tokens' file for a position that there is not."""
@@ -59,6 +65,29 @@ def need_pyarrow() -> None:
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise SettingsError("a table of results needs pyarrow; pip install 'byheart[sweep]'")
+
+
+def write_grid(directory: Path, text: str) -> None:
+    """Keeps a grid beside its table, in place of the one before.
+
+    Args:
+        directory: of the sweep.
+        text: YAML, as `byheart.sweep.grid.read_grid` reads it.
+
+    Raises:
+        ArtifactError: another file of that name is there, which is somebody's own, or it cannot be written.
+    """
+    path = directory / GRID_FILE
+    headed = text if text.startswith(GRID_HEAD) else GRID_HEAD + text
+    if path.is_file():
+        found = path.read_bytes()
+        if found in (text.encode(), headed.encode()):  # the first where somebody keeps the grid here
+            return
+        if not found.startswith(GRID_HEAD.encode()):
+            raise ArtifactError(
+                f"{path} is another grid, and no sweep's to write over; move it away, or choose another --out"
+            )
+    write_bytes(path, headed.encode())
 
 
 def write_result(directory: Path, result: CellResult, tokens: bytes) -> None:
