@@ -55,7 +55,14 @@ def test_stubborn_tokens_that_still_fall_are_not_converged():
     assert not converged("budget", [replace(e, num_stubborn_tokens=50 - n) for n, e in enumerate(AT_REST)])
 
 
-def test_tokens_that_were_always_stubborn_keep_nothing_from_rest():
+@pytest.mark.parametrize(("num_fewer", "expected"), [(1, True), (3, False)])
+def test_a_hundredth_of_the_tokens_may_still_be_learnt_in_a_tenth_of_the_run(num_fewer, expected):
+    """Of 50 tokens half a one: at 1 fewer in the last 2 of 4 epochs it is that much, at 3 it is more."""
+    last = [replace(e, num_stubborn_tokens=30 - num_fewer) for e in AT_REST[-2:]]
+    assert converged("budget", [*AT_REST[:-2], *last]) is expected
+
+
+def test_tokens_that_are_all_still_stubborn_keep_nothing_from_rest():
     assert converged("budget", [replace(e, num_stubborn_tokens=50) for e in AT_REST])
 
 

@@ -1,20 +1,23 @@
 """Whether a run ended because there was nothing more to gain, or only because its budget did.
 
 A cell of a run that was still getting better measures its budget and not its adapter: the law must not be fitted to it.
-What is asked is whether the training loss, and the number of stubborn tokens, still fell over the last fifth of the
-run:
+What is asked is how much the training loss, and the number of stubborn tokens, still fell over the last fifth of the
+run, with a tenth of the epochs to a mean:
 
-    fall    = mean over the tenth before last  −  mean over the last tenth
-    settled   fall ≤ 0.01 · (value at the start − mean over the last tenth)
+    fall      = mean over the tenth before last  −  mean over the last tenth
+    at rest     fall of the loss            ≤ 0.01 · (loss before learning − mean over the last tenth)
+                fall of stubborn tokens     ≤ 0.01 · answer tokens
 
 A hundredth: another tenth of the budget at that pace would move ΔL by less than 1 %, below the 2 to 8 % by which the
-law itself misses. Both are asked, since an epoch's loss is of the records that it visited, and that of all records is
-not known where some rest. A rate that falls to nothing brings any loss to rest: the question is then whether the
-schedule was long enough for the rate it began with, which two budgets side by side answer and one run cannot.
+law itself misses, and the share of stubborn tokens by less than a point, which of a hundred tokens is one. Both are
+asked, since an epoch's loss is of the records that it visited, and that of all records is not known where some rest.
+A rate that falls to nothing brings any loss to rest: the question is then whether the schedule was long enough for the
+rate it began with, which two budgets side by side answer and one run cannot.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -34,33 +37,44 @@ def has_converged(
         stop_reason: of the run. Certified is converged: what was asked for is reached.
         events: of all its epochs.
         nll_before_nats: mean loss of the answer tokens before learning.
-        num_answer_tokens: all of which are taken to be stubborn at the start.
+        num_answer_tokens: of all records.
     """
     if stop_reason == "certified":
         return True
-    last_rank = events[-1].lora_rank
-    of_last_rank = [event for event in events if event.lora_rank == last_rank]
-    return has_settled([event.nll_nats for event in of_last_rank], nll_before_nats) and has_settled(
-        [float(event.num_stubborn_tokens) for event in of_last_rank], float(num_answer_tokens), may_stay=True
-    )
+    of_last_rank = [event for event in events if event.lora_rank == events[-1].lora_rank]
+    losses = [event.nll_nats for event in of_last_rank]
+    stubborn = [float(event.num_stubborn_tokens) for event in of_last_rank]
+    return has_settled(losses, nll_before_nats) and last_fall(stubborn) <= TOLERANCE * num_answer_tokens
 
 
-def has_settled(values: Sequence[float], at_start: float, *, may_stay: bool = False) -> bool:
-    """Whether a falling curve has come to rest.
+def has_settled(nlls_nats: Sequence[float], nll_before_nats: float) -> bool:
+    """Whether a falling loss has come to rest; one that never fell has not.
 
     Args:
-        values: one an epoch.
-        at_start: before the first.
-        may_stay: whether a curve that never fell counts as at rest; if not, nothing has been learnt at all.
+        nlls_nats: one an epoch.
+        nll_before_nats: before the first.
 
     >>> has_settled([4.0, 2.0, 1.0] + [0.5] * 17, 8.0), has_settled([8.0 - 0.1 * n for n in range(20)], 8.0)
     (True, False)
     """
-    size = max(round(WINDOW_SHARE * len(values)), 1)
+    drop = nll_before_nats - statistics.fmean(nlls_nats[-_window(nlls_nats) :])
+    return drop > 0 and last_fall(nlls_nats) <= TOLERANCE * drop
+
+
+def last_fall(values: Sequence[float]) -> float:
+    """By how much the mean over the last tenth is below that over the tenth before; without end where there is none.
+
+    Args:
+        values: one an epoch.
+
+    >>> last_fall([9.0] * 36 + [5.0, 5.0, 4.0, 2.0])
+    5.0
+    """
+    size = _window(values)
     if len(values) < 2 * size:
-        return False
-    last, before = statistics.fmean(values[-size:]), statistics.fmean(values[-2 * size : -size])
-    fall_in_all = at_start - last
-    if fall_in_all <= 0:
-        return may_stay and before <= last
-    return before - last <= TOLERANCE * fall_in_all
+        return math.inf
+    return statistics.fmean(values[-2 * size : -size]) - statistics.fmean(values[-size:])
+
+
+def _window(values: Sequence[float]) -> int:
+    return max(round(WINDOW_SHARE * len(values)), 1)
