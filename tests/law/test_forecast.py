@@ -46,3 +46,16 @@ def test_cells_without_a_law_are_refused_with_the_reason():
 def test_cells_that_their_budget_ended_count_for_what_a_run_leaves():
     cells = [replace(each, has_converged=False) for each in simulated()]
     assert fit_forecast(cells, "share") == fit_forecast(simulated(), "share")
+
+
+def test_the_loss_lies_within_the_error_on_groups_left_out_and_within_what_there_was():
+    forecast = fit_forecast(simulated(), "share")
+    assert forecast.nll_interval(4, 100, 6.0) is None, "nothing was left out"
+    known = forecast.model_copy(update={"errors": {"share": 0.1, "all alike": 0.5}})
+    found = known.nll_interval(4, 100, 6.0)
+    assert found is not None
+    after = known.nll_after_nats(4, 100, 6.0)
+    assert (found.low, found.high) == pytest.approx((after - 0.6, after + 0.6))
+    whole = known.nll_interval(512, 100, 6.0)
+    assert whole is not None
+    assert (whole.low, whole.high) == (0.0, pytest.approx(0.6))

@@ -158,13 +158,23 @@ def test_each_cell_that_kept_its_epochs_is_a_line(files, rows):
     [charts] = (charts for charts in blocks(sweep_page(files), Charts) if charts.title.startswith("Convergence"))
     assert list(charts.views) == ["loss: random", "stubborn tokens: random"]
     loss, share = charts.views.values()
-    first = f"rank 1, {rows[0]['num_answer_tokens']} tokens, seed 1"
+    first = f"rank 1, {rows[0]['num_answer_tokens']} tokens"
     assert loss.series[0].name == first
     assert loss.series[0].points == [(1, 80.0), (2, 40.0)]
     assert share.series[1].points == [(1, 20 / rows[1]["num_answer_tokens"]), (2, 1 / rows[1]["num_answer_tokens"])]
     assert [series.shade for series in loss.series] == [0, 0.25, 0.5, 0.75, 1]
     assert [rule.y for rule in loss.rules] == [math.log(2)]
     assert any(block.text.startswith("22 cells have no curve") for block in blocks(sweep_page(files), Prose))
+
+
+def test_repeats_are_told_apart_by_their_seed(files):
+    first = files.rows[0]
+    twice = replace(files, rows=[first, {**first, "cell": "again", "seed": 2}], fits=None)
+    courses = {first["cell"]: Course((1.0,), (1,)), "again": Course((1.0,), (1,))}
+    page = sweep_page(replace(twice, courses=courses))
+    [charts] = (charts for charts in blocks(page, Charts) if charts.title.startswith("Convergence"))
+    names = [series.name for series in charts.views["loss: random"].series]
+    assert names == ["rank 1, 25 tokens, seed 1", "rank 1, 25 tokens, seed 2"]
 
 
 def test_lines_that_have_no_room_are_counted_and_long_ones_are_thinned(files, rows, monkeypatch):

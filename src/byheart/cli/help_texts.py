@@ -108,7 +108,7 @@ ends after the cells under way, a second one at once; the same command goes on w
   byheart sweep examples/law_probe.yaml --out sweeps/probe --workers 4
 
 \b
-The table is DIR/results.parquet. A grid reads like this:
+The table is DIR/results.parquet, its grid DIR/grid.yaml. A grid reads like this:
   base: {placement: {layers: "20", modules: down_proj}, learn: {epochs: 400}}
   task: {name: long-context, random_ratio: 1.0}
   axes: {lora_rank: [1, 2, 4, 8], num_answer_tokens: [50, 100, 200]}

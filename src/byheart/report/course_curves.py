@@ -14,6 +14,7 @@ MOST_LINES = 300
 MOST_POINTS = 200
 """Of a line: with `MOST_LINES` of both quantities about 2 MB."""
 _DIGITS = 5
+_NOTE = f"A line a cell, by rank, then by answer tokens; of long runs {MOST_POINTS} epochs, evenly apart."
 
 
 def course_curves(files: SweepFiles) -> list[Block]:
@@ -49,20 +50,17 @@ def course_curves(files: SweepFiles) -> list[Block]:
     return blocks
 
 
-_NOTE = (
-    f"A line a cell, from dark to light by rank, then by answer tokens; of long runs about {MOST_POINTS} epochs each."
-)
-
-
 def _ordered(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["lora_rank"], row["num_answer_tokens"], row["seed"], row["cell"]))
 
 
 def _lines(rows: Sequence[Row], curves: Sequence[Sequence[float]]) -> list[Series]:
     last = max(len(rows) - 1, 1)
+    has_seeds = len({row["seed"] for row in rows}) > 1
     return [
         Series(
-            f"rank {row['lora_rank']:,}, {row['num_answer_tokens']:,} tokens, seed {row['seed']}",
+            f"rank {row['lora_rank']:,}, {row['num_answer_tokens']:,} tokens"
+            + (f", seed {row['seed']}" if has_seeds else ""),
             [(at + 1, float(f"{curve[at]:.{_DIGITS}g}")) for at in thinned(len(curve))],
             "line",
             shade=index / last,
