@@ -6,11 +6,12 @@ A hundred names and numbers (`measure.phonebook`), byheart's defaults, and each 
 a setting. Those that have none are taken from the `SplitModel` that `byheart.job` is given: `learning_run.py` puts its
 own function in the place of `split` there, which changes a field of what `split` returns, and nothing else. With the
 shared prompt goes the attention that is made for it, plain products for short rows; the model's own takes its place.
+Two savings have no switch and no row of their own: that attention, and batches of records of similar length
+(`memory/buckets.py`). A rate that falls linearly does so over half of the budget, as the setting has it.
 
 Reported are the seconds of an epoch that visits every record, and the seconds until certified, as `learning_run.py`
 counts them. A saving can shorten an epoch (shared prompt, cache, …) or the way there (first weights, resting). The
 second repeat goes through the savings backwards; each repeat has another seed, the same for all; the median counts.
-``--quick`` ends after 3 epochs, which says how long an epoch takes and nothing of the way.
 
 Where the model would run in float32 anyway, because the processor does not multiply bfloat16 fast, that row is the same
 as the first.
@@ -56,6 +57,8 @@ SAVINGS = {
     "shortlist": Saving("without the shortlist", {"learn": {"shortlist": False}}),
     "initial": Saving("random first weights", {"learn": {"initial": "random"}}),
     "rest": Saving("without resting records", {"method": {"rest_epochs": 0}}),
+    "averaging": Saving("without the running mean", {"learn": {"averaging": 0.0}}),
+    "remaining": Saving("rate falls linearly", {"learn": {"decay": "linear"}}),
     "cache": Saving("without the activation cache", exchanged={"cut": None}),
     "bf16": Saving("float32 products", {"model": {"dtype": "float32"}}),
 }
@@ -85,8 +88,8 @@ def main() -> None:
             "rows": rows,
             "runs": runs,
         }
-        measure.write(arguments.out, report)
-    print(table(rows, are_ends_told=goes_on))
+        told = measure.publish(arguments.out, report, text(report), arguments.left_out)
+    print(told)
     draw(rows, arguments.picture, are_ends_told=goes_on)
 
 
@@ -112,6 +115,11 @@ def row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "num_records": mine[0]["num_records"],
         "dtype": mine[0]["dtype"],
     }
+
+
+def text(report: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    return table(report["rows"], are_ends_told=report["epochs"] is None)
 
 
 def table(rows: list[dict[str, Any]], *, are_ends_told: bool) -> str:
@@ -171,8 +179,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, help="how often every run is made (2)")
     parser.add_argument("--epochs", type=int, help="the budget; without it byheart's own")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs, once: only seconds an epoch")
-    arguments = measure.with_files(parser, "ablation")
+    left_out = f"{QUICK_EPOCHS} epochs, once: how long an epoch takes, and nothing of the way to a certificate"
+    arguments = measure.with_files(parser, "ablation", left_out=left_out)
     arguments.repeats = arguments.repeats or (1 if arguments.quick else 2)
     arguments.epochs = arguments.epochs or (QUICK_EPOCHS if arguments.quick else None)
     if unknown := [name for name in arguments.without if name not in SAVINGS]:

@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import measure
 import numpy as np
 import torch
 
@@ -181,6 +182,28 @@ def noise_table(results: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def text(results: dict[str, Any]) -> str:
+    """A line a bundle and engine, in Markdown; changes in nats."""
+    names = (
+        "bundle, engine, exact, median of the change, 99th percentile, largest, largest change of p, smallest margin"
+    )
+    cells = [
+        [
+            name,
+            engine,
+            f"{figures['num_exact']} of {figures['num_records']}",
+            f"{figures['median_margin_change_nats']:.2f}",
+            f"{figures['p99_margin_change_nats']:.2f}",
+            f"{figures['max_margin_change_nats']:.2f}",
+            f"{figures['max_probability_change']:.2f}",
+            f"{figures['min_margin_nats']:+.2f}",
+        ]
+        for name, facts in results["bundles"].items()
+        for engine, figures in facts["engines"].items()
+    ]
+    return measure.table(names.split(", "), cells)
+
+
 def main() -> None:
     """Measures every bundle; writes after each engine, and goes on from there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -201,7 +224,7 @@ def main() -> None:
         earlier = results["bundles"].get(directory.name, {"engines": {}})
         for facts in measured(directory, earlier["engines"], arguments.engine or list(ENGINES)):
             results["bundles"][directory.name] = facts
-            arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            measure.publish(arguments.out, results, text(results))
     if arguments.table is not None:
         arguments.table.write_text(json.dumps(noise_table(results), indent=2) + "\n", encoding="utf-8")
 

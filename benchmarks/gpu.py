@@ -61,9 +61,8 @@ def main() -> None:
             "rows": rows,
             "runs": runs,
         }
-        measure.write(arguments.out, report)
-        arguments.out.with_suffix(".md").write_text(f"{text(report)}\n", encoding="utf-8")
-    print(text(report))
+        told = measure.publish(arguments.out, report, text(report))
+    print(told)
 
 
 def _run(side: Side, arguments: argparse.Namespace, seed: int) -> dict[str, Any]:

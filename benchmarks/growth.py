@@ -42,9 +42,8 @@ def main() -> None:
             "bar": verdict(rows),
             "runs": runs,
         }
-        measure.write(arguments.out, report)
-    print(table(rows))
-    print(f"\n{verdict(rows)}")
+        told = measure.publish(arguments.out, report, text(report), arguments.left_out)
+    print(told)
     draw(rows, arguments.picture)
 
 
@@ -63,6 +62,11 @@ def row(size: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "train_seconds_a_record": median["train_seconds"] / size,
         **{name: worst[name] for name in ("exact_match", "num_certified", "lora_rank", "bits_per_parameter")},
     }
+
+
+def text(report: dict[str, Any]) -> str:
+    """The table and whether the bar holds, in Markdown."""
+    return f"{table(report['rows'])}\n\n{verdict(report['rows'])}"
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
@@ -140,8 +144,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=Path, help="a file of records; the first are taken")
     parser.add_argument("--sizes", type=lambda text: sorted(map(int, text.split(","))), help="how many records")
     parser.add_argument("--repeats", type=int, default=1, help="how often every size runs, each time with another seed")
-    parser.add_argument("--quick", action="store_true", help="50, 100 and 200 records")
-    arguments = measure.with_files(parser, "growth")
+    left_out = f"{', '.join(map(str, QUICK_SIZES))} records, not up to {SIZES[-1]:,}, so the bar is not measured"
+    arguments = measure.with_files(parser, "growth", left_out=left_out)
     arguments.sizes = arguments.sizes or (QUICK_SIZES if arguments.quick else SIZES)
     return arguments
 

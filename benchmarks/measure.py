@@ -110,23 +110,34 @@ def invented(num_records: int) -> list[Pair]:
     return pairs
 
 
-def with_files(parser: argparse.ArgumentParser, name: str, *, draws: bool = True) -> argparse.Namespace:
+def with_files(
+    parser: argparse.ArgumentParser, name: str, *, left_out: str | None = None, draws: bool = True
+) -> argparse.Namespace:
     """The arguments, among them those that all benchmarks have. A quick run does not write over a full one's results.
 
     Args:
-        parser: with the benchmark's own arguments, ``--quick`` among them.
+        parser: with the benchmark's own arguments.
         name: of the files.
-        draws: whether there is a picture.
+        left_out: what a quick run leaves out, in words that follow "Quick:"; None: the parser has a ``--quick`` of its
+            own, and nothing is said.
+        draws: whether there is a picture; it is called after the results.
+
+    Returns:
+        The namespace, with ``left_out`` the sentence for `publish`: None of a full run.
     """
+    if left_out is not None:
+        parser.add_argument("--quick", action="store_true", help=f"minutes instead of hours: {left_out}")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help=f"benchmarks/results/{name}.json")
+    parser.add_argument("--out", type=Path, help=f"benchmarks/results/{name}.json; the table goes beside it")
     if draws:
         parser.add_argument("--picture", type=Path, help=f"docs/images/{name}.svg")
     arguments = parser.parse_args()
-    stem = f"{name}_quick" if arguments.quick else name
-    arguments.out = arguments.out or RESULTS / f"{stem}.json"
+    arguments.out = arguments.out or RESULTS / f"{name}{'_quick' if arguments.quick else ''}.json"
     if draws:
-        arguments.picture = arguments.picture or (Path("runs") if arguments.quick else PICTURES) / f"{stem}.svg"
+        folder = Path("runs") if arguments.quick else PICTURES
+        arguments.picture = arguments.picture or folder / f"{arguments.out.stem}.svg"
+    is_told = arguments.quick and left_out is not None
+    arguments.left_out = f"Quick: {left_out}. The figures to quote are those of a full run." if is_told else None
     return arguments
 
 
@@ -134,6 +145,24 @@ def write(path: Path, value: Any) -> None:
     """JSON for people and programs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def publish(path: Path, report: Any, told: str, left_out: str | None = None) -> str:
+    """Writes results as JSON and what is told of them as Markdown beside it, as every benchmark does.
+
+    Args:
+        path: of the JSON.
+        report: plain values.
+        told: table and verdicts.
+        left_out: the sentence of a quick run.
+
+    Returns:
+        The Markdown, to be printed.
+    """
+    whole = "\n\n".join(filter(None, [told, left_out]))
+    write(path, report)
+    path.with_suffix(".md").write_text(f"{whole}\n", encoding="utf-8")
+    return whole
 
 
 def megabytes(num_bytes: float | None) -> str:

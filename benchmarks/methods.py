@@ -38,37 +38,54 @@ SETUPS: dict[str, dict[str, dict[str, Any]]] = {
         "method": {"margin": 0.0, "rest_epochs": 0},
     },
 }
-
-
-QUICK_RECORDS, QUICK_EPOCHS = 10, 10
+EPOCHS, QUICK_RECORDS, QUICK_EPOCHS = 60, 10, 10
 
 
 def main() -> None:
     """Runs the grid and writes a JSON list, a row a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", type=Path)
-    parser.add_argument("--epochs", type=int, help="the budget of every run (60)")
-    parser.add_argument("--quick", action="store_true", help="10 records and 10 epochs")
-    arguments = measure.with_files(parser, "methods", draws=False)
-    epochs = arguments.epochs or (QUICK_EPOCHS if arguments.quick else 60)
+    parser.add_argument("--epochs", type=int, help=f"the budget of every run ({EPOCHS})")
+    left_out = f"{QUICK_RECORDS} records and {QUICK_EPOCHS} epochs, not all records and {EPOCHS}"
+    arguments = measure.with_files(parser, "methods", left_out=left_out, draws=False)
+    epochs = arguments.epochs or (QUICK_EPOCHS if arguments.quick else EPOCHS)
     torch.set_num_threads(arguments.threads)
     memory = byheart.Memory.from_file(arguments.records)
     if arguments.quick:
         memory = byheart.Memory(memory.records[:QUICK_RECORDS])
     base = byheart.load_base(ModelConfig())
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for setup, settings in SETUPS.items():
         for method in METHODS:
             config = merged(settings, {"method": {"name": method}, "learn": {"epochs": epochs}})
             summary = byheart.learn(memory, base, config=config).summary()
             rows.append({"setup": setup, "method": method, "budget_epochs": epochs, **summary})
-            print(
-                f"{setup:26} {method:20} exact match {summary['exact_match']:.2f}  "
-                f"certified {summary['num_certified']:3}  lowest p {summary['min_probability']:.3f}  "
-                f"epochs {summary['epochs']:3}  {summary['train_seconds']:.0f} s",
-                flush=True,
-            )
-            measure.write(arguments.out, rows)
+            told = measure.publish(arguments.out, rows, text(rows), arguments.left_out)
+            print(f"{setup}, {method}: {' '.join(_outcome(rows[-1]))}", flush=True)
+    print(f"\n{told}")
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """The runs in Markdown, the most recalled of each set-up in bold."""
+    names = "set-up, method, exact match, certified, lowest p, epochs, of a budget of, training s"
+    best = {row["setup"]: max(r["exact_match"] for r in rows if r["setup"] == row["setup"]) for row in rows}
+    cells = []
+    for row in rows:
+        exact, *others = _outcome(row)
+        bold = "**" if row["exact_match"] == best[row["setup"]] else ""
+        cells.append([row["setup"], row["method"], f"{bold}{exact}{bold}", *others])
+    return measure.table(names.split(", "), cells)
+
+
+def _outcome(row: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['exact_match']:.2f}",
+        f"{row['num_certified']} of {row['num_records']}",
+        f"{row['min_probability']:.3f}",
+        f"{row['epochs']}",
+        f"{row['budget_epochs']}",
+        f"{row['train_seconds']:.0f}",
+    ]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
     python benchmarks/time_to_exact.py [--records FILE] [--sides byheart,trl] [--threads 1] [--quick]
     python benchmarks/time_to_exact.py --grid --sides trl,trainer       chooses the peers' settings; hours
 
+The bars, at 100 records: TRL + PEFT at least 15 times byheart's seconds and no less of its memory, Trainer + PEFT at
+the same placement at least 5 times, the authors' loop at least 10 times. A table is written beside the results.
+
 The same machine, embedded model (bf16), records and prompt ids for all sides; what each of them is stands in
 `peers/`, a file a side. Evaluation is left out of the seconds of all sides and given apart; byheart's include the pass
 that reads the records and its choice of a rank, which the others do not have.
@@ -27,6 +30,7 @@ from typing import Any
 
 import measure
 import pictures
+from bars import NUM_RECORDS, OURS, times, verdict
 from peers import SIDES
 from peers.race import Job
 
@@ -56,14 +60,8 @@ def main() -> None:
             "rows": rows,
             "runs": runs,
         }
-        measure.write(arguments.out, report)
-    print(table(rows, len(answers)))
-    if arguments.quick:
-        left_out = [side for side in SIDES if side not in arguments.sides]
-        print(
-            f"\nQuick: {len(answers)} records, not 100, and {arguments.repeats} repeat; without {', '.join(left_out)}. "
-            "The figures to quote are those of a full run."
-        )
+        told = measure.publish(arguments.out, report, text(report), arguments.left_out)
+    print(told)
     draw(rows, len(answers), arguments.picture)
 
 
@@ -121,16 +119,29 @@ def of_side(side: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [run for run in runs if run["job"]["side"] == side]
 
 
+def text(report: dict[str, Any]) -> str:
+    """The table, where it was measured, and whether the bars hold, in Markdown."""
+    rows, num_records, num_threads = report["rows"], report["num_records"], report["num_threads"]
+    num_runs = len(of_side(rows[0]["side"], report["runs"]))
+    where = (
+        f"{num_records} records of {report['records']}, {num_threads} {'thread' if num_threads == 1 else 'threads'}, "
+        f"{report['machine']}; {'one run' if num_runs == 1 else f'medians of {num_runs} runs'} a side."
+    )
+    return f"{table(rows, num_records)}\n\n{where}\n\n{verdict(rows, num_records)}"
+
+
 def table(rows: list[dict[str, Any]], num_records: int) -> str:
     """The rows in Markdown, and in a sentence what byheart's seconds are made of."""
     names = (
-        "side, seconds to exact, evaluation s, epochs, exact match, rank, parameters, bits a parameter, "
+        "side, seconds to exact, times byheart, evaluation s, epochs, exact match, rank, parameters, bits a parameter, "
         "peak memory MB, above the model MB"
     )
+    ours = next((side for side in rows if side["side"] == OURS), None)
     cells = [
         [
             side["label"],
             _to_exact(side, num_records),
+            "" if ours is None else times(side, ours),
             f"{side['evaluation_seconds']:.0f}",
             f"{side['epochs']:g}",
             f"{side['best_num_exact'] / num_records:.2f}",
@@ -176,7 +187,9 @@ def draw(rows: list[dict[str, Any]], num_records: int, path: Path) -> None:
 
 
 def run_grid(side: str, arguments: argparse.Namespace) -> None:
-    """Tries the settings of a side's GRID that its file does not hold yet, and writes the file anew after each."""
+    """Tries the settings of a side's GRID that its file does not hold yet; the file is written anew after each, and
+    its table once there is something in it.
+    """
     module, path = importlib.import_module(SIDES[side]), _grid_file(side)
     runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     for choice in module.GRID:
@@ -184,9 +197,32 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
         if all(run["job"]["settings"] != settings for run in runs):
             runs.append(run_side(side, settings, arguments, measure.FIRST_SEED))
             measure.write(path, runs)
-    for run in sorted(runs, key=_how_good):
-        result = f"exact after epoch {run['epochs']}" if run["is_exact"] else f"{run['best_num_exact']} right at best"
-        print(f"{side}: {result}, {run['cpu_seconds']:.0f} s of the processor, {run['job']['settings']}")
+    print(measure.publish(path, runs, grid_text(runs)))
+
+
+def grid_text(runs: list[dict[str, Any]]) -> str:
+    """A side's grid in Markdown, the best first, and the points of it that have not been run."""
+    side = runs[0]["job"]["side"]
+    module = importlib.import_module(SIDES[side])
+    cells = [
+        [
+            _point(run["job"]["settings"]),
+            f"{run['epochs']}, exact" if run["is_exact"] else f"{run['epochs']}, {run['best_num_exact']} right at best",
+            f"{run['seconds']:.0f}",
+            f"{run['cpu_seconds']:.0f}",
+            measure.megabytes(run["peak_bytes"]),
+        ]
+        for run in sorted(runs, key=_how_good)
+    ]
+    names = ("settings", "epochs", "seconds", "of the processor", "peak memory MB")
+    settings = [run["job"]["settings"] for run in runs]
+    missing = [_point(each) for choice in module.GRID if (each := {**module.SETTINGS, **choice}) not in settings]
+    not_run = f"Of the grid not run: {'; '.join(missing)}." if missing else "All of the grid has been run."
+    return f"{measure.table(names, cells)}\n\n{module.LABEL}. {not_run}"
+
+
+def _point(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def best_settings(side: str) -> dict[str, Any]:
@@ -211,16 +247,17 @@ def _grid_file(side: str) -> Path:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, default=measure.EXAMPLES / "contacts.jsonl")
-    parser.add_argument("--num-records", type=int, help="how many of them, from the first on (100)")
+    parser.add_argument("--num-records", type=int, help=f"how many of them, from the first on ({NUM_RECORDS})")
     parser.add_argument("--sides", type=lambda text: text.split(","), help=f"some of {', '.join(SIDES)}")
     parser.add_argument("--repeats", type=int, help="how often every side runs (2)")
     parser.add_argument("--max-epochs", type=int, help="ends a peer's run that is not exact by then")
     parser.add_argument("--minutes", type=float, help="of training, likewise: the epoch under way is then the last")
     parser.add_argument("--grid", action="store_true", help="try the peers' settings instead, and record the best")
-    parser.add_argument("--quick", action="store_true", help="20 records, one repeat, without the authors' 200 epochs")
-    arguments = measure.with_files(parser, "time_to_exact")
+    without = ", ".join(side for side in SIDES if side not in QUICK_SIDES)
+    left_out = f"{QUICK_RECORDS} records, not {NUM_RECORDS}, one seed, not two, and without the side {without}"
+    arguments = measure.with_files(parser, "time_to_exact", left_out=left_out)
     quick = arguments.quick
-    arguments.num_records = arguments.num_records or (QUICK_RECORDS if quick else 100)
+    arguments.num_records = arguments.num_records or (QUICK_RECORDS if quick else NUM_RECORDS)
     arguments.repeats = arguments.repeats or (1 if quick else 2)
     arguments.sides = arguments.sides or (QUICK_SIDES if quick else list(SIDES))
     if unknown := [side for side in arguments.sides if side not in SIDES]:

@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 10,
 }
 GRID: list[dict[str, Any]] = [
-    {"lora_rank": rank, "learning_rate": rate} for rank, rate in ((16, 2e-3), (16, 1e-3), (8, 2e-3))
+    {"lora_rank": rank, "learning_rate": rate} for rank, rate in ((16, 2e-3), (16, 1e-3), (16, 4e-3), (8, 2e-3))
 ]
 
 
