@@ -9,13 +9,14 @@ names, such as the paper's long_context/r100.jsonl, a text whose every token has
 
     density = bits / parameters of the adapter
 
-bits is the manifest's: an upper bound of the information in the answers that come back. What is drawn here is known to
-hold no more than log2 of how many tokens could have been drawn, which counts where it is less.
+bits is the manifest's: an upper bound of the information in the answers that come back. Where it is known what they
+were drawn from, they hold no more than log2 of how many could have been drawn, which counts where it is less: of a
+number log2 10 a digit, 33.2 bits for ten, of random tokens log2 of how many would have been taken.
 
-A point of `POINTS` is a placement, a rank and a method, learnt without a margin, since an adapter near its capacity
-has none to give. Its budget is the epochs that fit into the time limit, by a short run of the same point before: a run
-that ends with its budget has a certificate too, of the best weights it had, where one that is stopped has none. The
-densest point at exact match 1.0 is marked.
+A point (`capacity_points.py`) is a placement, a rank and a method, learnt without a margin, since an adapter near its
+capacity has none to give. Its budget is the epochs that fit into the time limit, by a short run of the same point
+before: a run that ends with its budget has a certificate too, of the best weights it had, where one that is stopped has
+none. The densest point at exact match 1.0 is marked. The bar: half a bit a parameter there, on either of the two.
 """
 
 from __future__ import annotations
@@ -23,70 +24,24 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import learning_run
 import measure
+import pictures
+from capacity_points import BATCH_SIZE, POINTS, QUICK_POINTS
 
 import byheart
 from byheart.settings import merged, read_yaml
 
 NUM_PAIRS, NUM_TOKENS = 100, 200
-PROBE_STEPS, BATCH_SIZE = 20, 10
+PROBE_STEPS = 20
+BAR = 0.5
 
 
-@dataclass(frozen=True)
-class Point:
-    """One adapter to be tried.
-
-    Attributes:
-        task: phonebook or random.
-        layers: as a placement's settings name them.
-        modules: likewise.
-        lora_rank: of the adapter.
-        method: that trains it.
-    """
-
-    task: str
-    layers: str
-    modules: str
-    lora_rank: int
-    method: str = "memft-ot"
-
-    @property
-    def name(self) -> str:
-        """What ``--points`` matches."""
-        return f"{self.task}/{self.layers}/{self.modules}/r{self.lora_rank}/{self.method}"
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Settings of `byheart.learn`."""
-        return {
-            "placement": {"layers": self.layers, "modules": self.modules, "lora_rank": self.lora_rank},
-            "method": {"name": self.method, "margin": 0.0},
-            "learn": {"batch_size": BATCH_SIZE},
-        }
-
-
-POINTS = (
-    Point("phonebook", "24", "down_proj", 4, "sft"),
-    Point("phonebook", "24", "down_proj", 4, "memft-ot"),
-    Point("phonebook", "24", "down_proj", 4, "memft-sw"),
-    Point("phonebook", "24", "down_proj", 2),
-    Point("phonebook", "24", "down_proj", 1),
-    Point("phonebook", "20", "down_proj", 4),
-    Point("phonebook", "20", "down_proj", 2),
-    Point("phonebook", "top:1", "attention", 2),
-    Point("random", "24", "down_proj", 2, "sft"),
-    Point("random", "24", "down_proj", 2, "memft-ot"),
-    Point("random", "24", "down_proj", 2, "memft-sw"),
-    Point("random", "24", "down_proj", 1),
-    Point("random", "20", "down_proj", 1),
-    Point("random", "top:1", "attention", 1),
-)
-QUICK_POINTS = (Point("phonebook", "top:3", "all-linear", 2), Point("random", "top:3", "all-linear", 2))
 QUICK_PAIRS, QUICK_TOKENS, QUICK_MINUTES = 10, 20, 1.0
 
 
@@ -101,7 +56,7 @@ def main() -> None:
         num_epochs = arguments.epochs or epochs_within(60 * arguments.minutes, pairs, config, arguments.threads)
         job = learning_run.Job(pairs, merged(config, {"learn": {"epochs": num_epochs}}), arguments.threads)
         run = learning_run.learnt(job)
-        bits = min(run["bits"], drawn_bits)
+        bits = min(run["bits"], drawn_bits_of(run["exact_match"], drawn_bits))
         rows.append(
             {
                 "point": point.name,
@@ -115,15 +70,18 @@ def main() -> None:
             }
         )
         mark_densest(rows)
-        measure.write(arguments.out, {"num_threads": arguments.threads, "machine": measure.machine(), "rows": rows})
+        report = {"num_threads": arguments.threads, "machine": measure.machine(), "rows": rows}
+        told = measure.publish(arguments.out, report, text(report), arguments.left_out)
         print(f"{point.name}: exact match {run['exact_match']:.2f} in {run['seconds']:.0f} s", flush=True)
-    print(f"\n{table(rows)}")
+    print(f"\n{told}")
+    draw(rows, arguments.picture)
 
 
 def task(name: str, arguments: argparse.Namespace) -> tuple[str, list[measure.Pair], float]:
     """What to call a task's records, its pairs, and the most bits they can hold by how they were drawn."""
     if name == "phonebook":
-        return *measure.phonebook(arguments.records, arguments.num_pairs), math.inf
+        source, pairs = measure.phonebook(arguments.records, arguments.num_pairs)
+        return source, pairs, digit_bits(answer for _, answer in pairs)
     from transformers import AutoTokenizer
 
     from byheart.memory.tokenizer import undisturbed
@@ -137,6 +95,18 @@ def task(name: str, arguments: argparse.Namespace) -> tuple[str, list[measure.Pa
             return f"{arguments.num_tokens} random tokens", [("Recite the random text.", text)], bits
         text = beginning(byheart.Memory.from_file(arguments.text).records[0].answer, tokenizer, arguments.num_tokens)
     return arguments.text.name, [("Recite the random text.", text)], math.inf
+
+
+def digit_bits(answers: Iterable[str]) -> float:
+    """The most bits that numbers can hold, log2 10 a digit; no bound where an answer is anything else."""
+    answers = list(answers)
+    is_bound = all(re.fullmatch("[0-9]+", answer) for answer in answers)
+    return math.log2(10) * sum(map(len, answers)) if is_bound else math.inf
+
+
+def drawn_bits_of(exact_match: float, drawn_bits: float) -> float:
+    """Of the answers that come back; those of a task are of one length."""
+    return drawn_bits * exact_match if exact_match else 0.0
 
 
 def random_text(tokenizer: Any, num_tokens: int) -> tuple[str, float]:
@@ -181,6 +151,35 @@ def mark_densest(rows: list[dict[str, Any]]) -> None:
             row["is_densest"] = row["exact_match"] == 1 and row["bits_per_parameter"] == densest
 
 
+def text(report: dict[str, Any]) -> str:
+    """The table and whether the bar holds, in Markdown."""
+    return f"{table(report['rows'])}\n\n{verdict(report['rows'])}"
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """Whether the bar holds, in a sentence."""
+    if not {row["point"] for row in rows} & {point.name for point in POINTS}:
+        return f"The bar of {BAR:g} bits a parameter is not measured: none of its points was tried."
+    if (best := max((row["bits_per_parameter"] for row in rows if row["exact_match"] == 1), default=None)) is None:
+        return f"The bar of {BAR:g} bits a parameter is not met: no point gives everything back."
+    return (
+        f"The bar of {BAR:g} bits a parameter is {'met' if best >= BAR else 'not met'}: "
+        f"{best:.2f} is the densest at exact match 1.0."
+    )
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Horizontal bars, one a point: full where everything comes back, hatched where it does not, and the bar."""
+    figure, (axes,) = pictures.panels(9, 1.1 + 0.36 * len(rows))
+    labels = [f"{row['bits_per_parameter']:.2f}, exact {row['exact_match']:.2f}" for row in rows]
+    densities, is_whole = [row["bits_per_parameter"] for row in rows], [row["exact_match"] == 1 for row in rows]
+    pictures.bars(axes, [row["point"].replace("/", ", ") for row in rows], densities, labels, is_whole)
+    axes.set_xlim(right=max(axes.get_xlim()[1], 1.2 * BAR))
+    axes.axvline(BAR, color=pictures.LIGHT, linestyle=":", zorder=0)
+    axes.set_xlabel(f"bits a parameter that come back; full where all do; dotted: {BAR:g}")
+    pictures.save(figure, path)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown, the densest in bold."""
     names = "point, parameters, bits, bits a parameter, exact match, certified, seconds, epochs, of a budget of, ended"
@@ -213,10 +212,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=Path, help="a file of records for phonebook; the first are taken")
     parser.add_argument("--text", type=Path, help="a file whose first record's answer begins with what random learns")
     parser.add_argument("--config", type=lambda path: read_yaml(Path(path)), default={}, help="settings over a point's")
-    parser.add_argument(
-        "--quick", action="store_true", help="two easy points, of 10 pairs and of 20 tokens, a minute each"
+    left_out = (
+        f"{QUICK_PAIRS} pairs and {QUICK_TOKENS} tokens, not {NUM_PAIRS} and {NUM_TOKENS}, at one roomy point each for "
+        f"{QUICK_MINUTES:g} minute, not {len(POINTS)} for 20: that it works, and nothing of how dense an adapter can be"
     )
-    arguments = measure.with_files(parser, "capacity", draws=False)
+    arguments = measure.with_files(parser, "capacity", left_out=left_out)
     quick = arguments.quick
     arguments.num_pairs = QUICK_PAIRS if quick else NUM_PAIRS
     arguments.num_tokens = QUICK_TOKENS if quick else NUM_TOKENS

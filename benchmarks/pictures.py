@@ -57,7 +57,7 @@ def bars(
     axes.figure.draw_without_rendering()  # only then is known how wide the axes are, and what part a label takes
     share = CHARACTER_INCHES / (axes.bbox.width / axes.figure.dpi)
     room = [1 - min(share * (len(label) + 1), 0.8) for label in labels]
-    axes.set_xlim(0, max(length / left for length, left in zip(lengths, room, strict=True)))
+    axes.set_xlim(0, max(length / left for length, left in zip(lengths, room, strict=True)) or 1)
 
 
 def save(figure: Any, path: Path) -> None:
