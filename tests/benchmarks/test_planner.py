@@ -41,7 +41,7 @@ def test_each_memory_is_learnt_at_the_planned_rank_and_at_a_quarter():
     assert sums["num_memories"] == 2
     assert sums["num_whole_at_plan"] == sum(rank >= count for rank, count in zip(ranks, (3, 8), strict=True))
     assert sums["num_whole_at_quarter"] == 0
-    assert not sums["is_as_wanted"]
+    assert (sums["is_right"], sums["is_not_generous"]) == (None, None), "two of twenty decide nothing"
 
 
 def test_what_is_there_is_not_run_again():
@@ -51,16 +51,41 @@ def test_what_is_there_is_not_run_again():
     assert len(rows) == 2
 
 
-@pytest.mark.parametrize(("whole", "quarter", "is_wanted"), [(18, 4, True), (17, 4, False), (18, 5, False)])
-def test_the_bars(whole, quarter, is_wanted):
-    rows = [{"share": 1.0, "lora_rank": 4, "is_whole": number < whole} for number in range(20)]
-    rows += [{"share": 0.25, "lora_rank": 1, "is_whole": number < quarter} for number in range(20)]
-    assert planner.verdict(rows)["is_as_wanted"] == is_wanted
+def rows_of(whole, num_planned, quarter, num_quartered):
+    """So many runs, the first of them whole; memories that have no quarter follow those that have one."""
+    rows: list[dict] = [{"share": 1.0, "lora_rank": 4, "is_whole": number < whole} for number in range(num_planned)]
+    rows += [{"share": 0.25, "lora_rank": 1, "is_whole": number < quarter} for number in range(num_quartered)]
+    return rows + [{"share": 0.25, "lora_rank": 0}] * (num_planned - num_quartered)
 
 
-def test_a_rank_without_a_quarter_counts_for_nothing_there():
-    rows = [{"share": 1.0, "lora_rank": 2, "is_whole": True}, {"share": 0.25, "lora_rank": 0}]
-    assert planner.verdict(rows)["num_quartered"] == 0
+@pytest.mark.parametrize(
+    ("whole", "num_planned", "is_right"),
+    [(18, 20, True), (17, 20, False), (18, 18, True), (17, 19, None), (4, 4, None), (1, 4, False)],
+)
+def test_the_bar_at_the_planned_rank(whole, num_planned, is_right):
+    assert planner.verdict(rows_of(whole, num_planned, 0, num_planned))["is_right"] is is_right
+
+
+@pytest.mark.parametrize(
+    ("quarter", "num_quartered", "is_not_generous"),
+    [(4, 20, True), (5, 20, False), (0, 19, None), (0, 0, None), (5, 6, False)],
+)
+def test_the_bar_at_a_quarter_takes_all_twenty(quarter, num_quartered, is_not_generous):
+    sums = planner.verdict(rows_of(20, 20, quarter, num_quartered))
+    assert sums["is_not_generous"] is is_not_generous
+    assert (sums["num_quartered"], sums["num_whole_at_quarter"]) == (num_quartered, quarter)
+
+
+def test_a_bar_that_is_open_is_said_to_be():
+    told = planner.bars(planner.verdict(rows_of(19, 20, 1, 12))).splitlines()
+    assert told[0] == "- At the planned rank at least 18 of 20 are whole: holds, 19 of 20 that were run."
+    assert "open, 1 of 12 that were run; it takes all 20, and ranks 1 to 3 have no quarter." in told[1]
+    told = planner.bars(planner.verdict(rows_of(19, 20, 4, 20)))
+    assert told.endswith("At a quarter of it at most 4 of 20 are: holds, 4 of 20 that were run.")
+
+
+def test_the_bars_are_of_as_many_memories_as_there_are():
+    assert sum(map(len, planner.SIZES.values())) == planner.NUM_MEMORIES
 
 
 def test_there_are_twenty_memories_and_each_has_its_size(tiny_base):
