@@ -206,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", default="20", help="adapted layers (20)")
     parser.add_argument("--modules", default="down_proj", help="adapted modules (down_proj)")
-    left_out = f"the smallest memory of each kind instead of all {NUM_MEMORIES}, which leaves both bars open"
+    left_out = f"the smallest memory of each kind instead of all {NUM_MEMORIES}, too few for either bar to hold"
     arguments = measure.with_files(parser, "planner", left_out=left_out, draws=False)
     torch.set_num_threads(arguments.threads)
     config = RunConfig.build(None, layers=arguments.layers, modules=arguments.modules)
