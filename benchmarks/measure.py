@@ -118,7 +118,7 @@ def with_files(
     Args:
         parser: with the benchmark's own arguments.
         name: of the files.
-        left_out: what a quick run leaves out, in words that follow "Quick:"; None: the parser has a ``--quick`` of its
+        left_out: what a quick run leaves out, in words that follow a colon; None: the parser has a ``--quick`` of its
             own, and nothing is said.
         draws: whether there is a picture; it is called after the results.
 
@@ -137,7 +137,7 @@ def with_files(
         folder = Path("runs") if arguments.quick else PICTURES
         arguments.picture = arguments.picture or folder / f"{arguments.out.stem}.svg"
     is_told = arguments.quick and left_out is not None
-    arguments.left_out = f"Quick: {left_out}. The figures to quote are those of a full run." if is_told else None
+    arguments.left_out = f"Quick, where no option says otherwise: {left_out}. The figures to quote are those of a full run." if is_told else None
     return arguments
 
 
