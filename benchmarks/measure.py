@@ -136,8 +136,9 @@ def with_files(
     if draws:
         folder = Path("runs") if arguments.quick else PICTURES
         arguments.picture = arguments.picture or folder / f"{arguments.out.stem}.svg"
-    is_told = arguments.quick and left_out is not None
-    arguments.left_out = f"Quick, where no option says otherwise: {left_out}. The figures to quote are those of a full run." if is_told else None
+    arguments.left_out = None
+    if arguments.quick and left_out is not None:
+        arguments.left_out = f"Quick, where no option says otherwise: {left_out}. Quote the figures of a full run."
     return arguments
 
 
