@@ -1,12 +1,13 @@
 """The rank that a memory needs: a rule by bits, for models and placements without a calibration.
 
 Measured with the default placement on the embedded model: at this density every record is certified well within the
-default budget. Denser adapters hold the same, given time; see docs/design.md.
+default budget. Denser adapters hold the same, given time; see docs/design.md. Bits are those of
+`byheart.memory.information`.
 """
 
 from __future__ import annotations
 
-EASY_BITS_PER_PARAMETER = 0.01
+EASY_BITS_PER_PARAMETER = 0.0086
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What serving engines take (vLLM's set), from 8 up."""
 
