@@ -50,20 +50,25 @@ def test_certified_is_converged_however_it_fell():
     assert converged("certified", FALLING)
 
 
-def test_stubborn_tokens_that_still_fall_are_not_converged():
-    """Where known records rest, the loss of those visited may stay while fewer and fewer are left."""
-    assert not converged("budget", [replace(e, num_stubborn_tokens=50 - n) for n, e in enumerate(AT_REST)])
+RESTING = [replace(e, num_visited_records=3) for e in AT_REST]
+
+
+def test_stubborn_tokens_that_still_fall_are_not_converged_where_records_rest():
+    """The loss of those visited may stay while fewer and fewer are left."""
+    falling = [replace(e, num_stubborn_tokens=50 - n) for n, e in enumerate(RESTING)]
+    assert not converged("budget", falling)
+    assert converged("budget", [replace(e, num_visited_records=4) for e in falling]), "the loss is of all records"
 
 
 @pytest.mark.parametrize(("num_fewer", "expected"), [(1, True), (3, False)])
 def test_a_hundredth_of_the_tokens_may_still_be_learnt_in_a_tenth_of_the_run(num_fewer, expected):
     """Of 50 tokens half a one: at 1 fewer in the last 2 of 4 epochs it is that much, at 3 it is more."""
-    last = [replace(e, num_stubborn_tokens=30 - num_fewer) for e in AT_REST[-2:]]
-    assert converged("budget", [*AT_REST[:-2], *last]) is expected
+    last = [replace(e, num_stubborn_tokens=30 - num_fewer) for e in RESTING[-2:]]
+    assert converged("budget", [*RESTING[:-2], *last]) is expected
 
 
 def test_tokens_that_are_all_still_stubborn_keep_nothing_from_rest():
-    assert converged("budget", [replace(e, num_stubborn_tokens=50) for e in AT_REST])
+    assert converged("budget", [replace(e, num_stubborn_tokens=50) for e in RESTING])
 
 
 def test_what_an_adapter_lost_by_growing_is_not_counted():

@@ -1,16 +1,16 @@
 """Whether a run ended because there was nothing more to gain, or only because its budget did.
 
 A cell of a run that was still getting better measures its budget and not its adapter: the law must not be fitted to it.
-What is asked is how much the training loss, and the number of stubborn tokens, still fell over the last fifth of the
-run, with a tenth of the epochs to a mean:
+What is asked is how much the training loss still fell over the last fifth of the run, with a tenth of the epochs to a
+mean:
 
     fall      = mean over the tenth before last  −  mean over the last tenth
     at rest     fall of the loss            ≤ 0.01 · (loss before learning − mean over the last tenth)
                 fall of stubborn tokens     ≤ 0.01 · answer tokens
 
 A hundredth: another tenth of the budget at that pace would move ΔL by less than 1 %, below the 2 to 8 % by which the
-law itself misses, and the share of stubborn tokens by less than a point, which of a hundred tokens is one. Both are
-asked, since an epoch's loss is of the records that it visited, and that of all records is not known where some rest.
+law itself misses. An epoch's loss is of the records that it visited; where known ones rest, that of all is not known,
+and the stubborn tokens, which are counted over all records, have to be at rest too.
 A rate that falls to nothing brings any loss to rest: the question is then whether the schedule was long enough for the
 rate it began with, which two budgets side by side answer and one run cannot.
 """
@@ -42,9 +42,11 @@ def has_converged(
     if stop_reason == "certified":
         return True
     of_last_rank = [event for event in events if event.lora_rank == events[-1].lora_rank]
-    losses = [event.nll_nats for event in of_last_rank]
+    if not has_settled([event.nll_nats for event in of_last_rank], nll_before_nats):
+        return False
     stubborn = [float(event.num_stubborn_tokens) for event in of_last_rank]
-    return has_settled(losses, nll_before_nats) and last_fall(stubborn) <= TOLERANCE * num_answer_tokens
+    some_rest = any(event.num_visited_records < event.num_records for event in of_last_rank)
+    return not some_rest or last_fall(stubborn) <= TOLERANCE * num_answer_tokens
 
 
 def has_settled(nlls_nats: Sequence[float], nll_before_nats: float) -> bool:
