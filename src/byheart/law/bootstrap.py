@@ -32,7 +32,8 @@ class Interval(Document):
     """Upper end."""
 
     def __str__(self) -> str:
-        return f"{self.low:.3g} … {self.high:.3g}"
+        """Three digits; what is nothing beside a constant's own size, an end at a bound, is 0."""
+        return f"{round(self.low, 6):.3g} … {round(self.high, 6):.3g}"
 
 
 def intervals(

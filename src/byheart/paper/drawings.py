@@ -95,11 +95,10 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
     every = [course for each in courses.values() for course in each]
     num_epochs = max(len(course.nll_nats) for course in every)
     top_nats = max(max(course.nll_nats) for course in every)
-    tokens = cells[0].measured.num_answer_tokens
+    task = {"phonebook": "PhoneBook"}.get(cells[0].task, cells[0].task)
+    what = f"{task}, {cells[0].measured.num_answer_tokens:,} answer tokens, equal budget"
     return {
-        f"figure{number}": convergence(
-            courses[form], f"{form}, {cells[0].task}, {tokens:,} answer tokens, equal budget", num_epochs, top_nats
-        )
+        f"figure{number}": convergence(courses[form], f"{form}, {what}", num_epochs, top_nats)
         for number, form in enumerate(ALL_FORMS, 7)
         if courses[form]
     }

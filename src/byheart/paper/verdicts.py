@@ -131,7 +131,7 @@ def _methods(findings: Findings) -> Iterator[Row]:
             if pairs:
                 share = SHARES[quantity]
                 gains = {key: 100 * (share(other) - share(plain)) for key, (plain, other) in pairs.items()}
-                ours = _over_seeds({key: (pairs[key][0].seed, gain) for key, gain in gains.items()})
+                ours = _over_seeds({key: (pairs[key][0].seed, gain) for key, gain in gains.items()}, -100, 100)
                 ranks = {plain.lora_rank for plain, _ in pairs.values()}
                 beside = _published_gain(published, form, ranks)
                 claim = f"{form} knows more than SFT: {part}, {quantity}"

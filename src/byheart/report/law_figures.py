@@ -176,6 +176,7 @@ def _ring(axes: Axes, pairs: Sequence[tuple[float, float]]) -> None:
 
 def _cuts(axes: Axes, fit: LawFit, points: Sequence[_Point], *, is_over_size: bool) -> None:
     """One line of the law through the cells of each length, or of each size, named at its end."""
+    from matplotlib.ticker import LogFormatter
 
     def place(point: _Point) -> tuple[int, int]:
         """Where on the horizontal axis, and on which line."""
@@ -202,6 +203,8 @@ def _cuts(axes: Axes, fit: LawFit, points: Sequence[_Point], *, is_over_size: bo
                 **look,
             )
     axes.set(xscale="log", yscale="log", xlabel=SIZE_LABELS[fit.law.axis] if is_over_size else LENGTH_LABEL)
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter())
     axes.grid(color=HAIR, linewidth=0.5)
     axes.margins(x=0.12)
     plain_ticks(axes, {place(point)[0] for point in points})

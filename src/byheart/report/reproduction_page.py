@@ -34,8 +34,12 @@ _FIGURES: tuple[tuple[str, str, Callable[[ReproductionFiles], list[Block]], str]
 """Exhibit, heading, what the page draws of the cells, and what is to be seen in it as printed."""
 
 
-_VERDICTS = {"holds": "hold", "does not hold": "do not hold", "open": "are open"}
-"""What a claim can be found to do, and how that is said of several."""
+_VERDICTS = {
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "open": ("is open", "are open"),
+}
+"""What a claim can be found to do, and how that is said of one and of several."""
 
 
 def reproduction_page(files: ReproductionFiles) -> Page:
@@ -77,7 +81,11 @@ def _sentence(files: ReproductionFiles) -> str:
 def _verdicts(findings: StoredTable) -> str:
     at = [column.name for column in findings.columns].index("verdict")
     counts = Counter(row[at] for row in findings.rows)
-    return ", ".join(f"{counts[verdict]:,} {told}" for verdict, told in _VERDICTS.items() if counts[verdict])
+    return ", ".join(
+        f"{count:,} {several if count > 1 else one}"
+        for verdict, (one, several) in _VERDICTS.items()
+        if (count := counts[verdict])
+    )
 
 
 def _name(contents: Contents) -> str:
