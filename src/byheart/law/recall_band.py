@@ -51,7 +51,7 @@ class RecallBand:
         p_N = np.array([sigmoid(float(logit)) for logit in design_NP @ recall.constants])
         information_PP = design_NP.T @ ((p_N * (1 - p_N))[:, None] * design_NP)
         try:
-            return cls(recall, forecast, np.linalg.cholesky(information_PP))
+            return cls(recall, forecast, np.asarray(np.linalg.cholesky(information_PP), np.float64))
         except np.linalg.LinAlgError:
             return None
 
