@@ -25,7 +25,7 @@ def test_a_chart_answers_to_mouse_and_keys_and_is_there_as_a_table(opened):
     assert tab.locator("details tbody tr").count() == 5
     tab.select_option("select", "two")
     assert tab.locator("details[open]").count() == 0
-    assert tab.locator(".plot").get_attribute("aria-label").startswith("Curve, two.")
+    tab.wait_for_selector(".plot[aria-label^='Curve, two.']", timeout=10_000)
 
 
 def test_tables_sort_and_search_and_heat_maps_show_their_numbers(opened):

@@ -341,11 +341,7 @@ def test_the_page_works_in_the_browser(opened, files):
         "text => document.querySelector('#tip').innerText.includes(text)", arg="cell random-", timeout=10_000
     )
     tab.select_option("select >> nth=0", "random: over length")
-    assert (
-        tab.locator(".plot")
-        .first.get_attribute("aria-label")
-        .startswith("ΔL over size and length, random: over length")
-    )
+    tab.wait_for_selector(".plot[aria-label^='ΔL over size and length, random: over length']", timeout=10_000)
     assert tab.locator(".heat td.barred").count() == 1
 
 
