@@ -166,8 +166,9 @@ def _decided(holds: bool, fails: bool) -> bool | None:
     return True if holds else False if fails else None
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """A line a memory, and one for what they come to."""
+def text(report: dict[str, Any]) -> str:
+    """A line a memory, and one a bar, in Markdown."""
+    rows = report["rows"]
     head = ["memory", "ℓ", "L_before", "planned rank", "P", "certified", "a quarter", "P", "certified"]
     lines: list[list[str]] = []
     for row in (row for row in rows if row["share"] == 1.0):
@@ -229,7 +230,7 @@ def main() -> None:
 
     def keep(rows: list[dict[str, Any]]) -> None:
         report = {**head, "verdict": verdict(rows), "rows": rows}
-        measure.publish(arguments.out, report, markdown(rows), arguments.left_out)
+        measure.publish(arguments.out, report, text(report), arguments.left_out)
         print(f"{rows[-1]['memory']:14} share {rows[-1]['share']:g}  {' '.join(_cells(rows[-1]))}", flush=True)
 
     def learnt(memory: Memory, rank: int) -> dict[str, Any]:

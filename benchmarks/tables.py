@@ -22,12 +22,13 @@ TABLES = {
     "growth": "growth.text",
     "margin": "margin.text",
     "methods": "methods.text",
+    "planner": "planner.text",
     "step_profile": "step_profile.text",
     "time_to_exact": "time_to_exact.text",
     "trainer_grid": "time_to_exact.grid_text",
     "trl_grid": "time_to_exact.grid_text",
 }
-"""What tells of results, by what their file's name begins with; planner.py writes its own table."""
+"""What tells of results, by what their file's name begins with."""
 
 
 def teller(path: Path) -> Callable[[Any], str]:
