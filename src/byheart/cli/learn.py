@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from byheart.cli.counting import counter
 from byheart.cli.exits import code_of
 from byheart.cli.interrupt import Interruption
 from byheart.cli.live import Narrator, narrating
+from byheart.cli.methods import known_method
 from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.summary import Recital, command, print_failures, print_recitals, print_verdict, verdict_counts
 from byheart.cli.visible import visible
 from byheart.cli.wording import clock, counted, question
 from byheart.config import RunConfig
-from byheart.errors import InterruptedRunError, SettingsError, unknown
+from byheart.errors import InterruptedRunError, SettingsError
 from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE
 from byheart.memory.records import Memory
-from byheart.method.config import CERTIFIED_PROBABILITY, MethodName
+from byheart.method.config import CERTIFIED_PROBABILITY
 
 if TYPE_CHECKING:
     from byheart.export.bundle import Bundle
@@ -52,7 +53,7 @@ def learn(
     settings = RunConfig.build(
         config,
         model=model,
-        method=_method(method),
+        method=known_method(method),
         lora_rank=_lora_rank(lora_rank),
         layers=layers,
         modules=modules,
@@ -80,12 +81,6 @@ def learn(
     if as_json:
         print_json(bundle.summary(out))
     return code_of(bundle.certificate)
-
-
-def _method(name: str | None) -> str | None:
-    if name is not None and name not in get_args(MethodName):
-        raise SettingsError(f"--method: {unknown('method', name, get_args(MethodName))}")
-    return name
 
 
 def _lora_rank(text: str | None) -> int | str | None:

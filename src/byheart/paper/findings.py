@@ -8,7 +8,7 @@ OUT/unseen/<name>.json     of cells whose task has unseen records, the certifica
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from byheart.certification.certificate import Certificate
@@ -92,6 +92,8 @@ class Findings:
     preset: Preset
     directory: Path
     results: Mapping[ExperimentName, Sequence[CellResult]]
+    _records: dict[str, list[RecordDynamics]] = field(default_factory=dict, init=False, repr=False)
+    _unseen: dict[str, Certificate] = field(default_factory=dict, init=False, repr=False)
 
     def done(self, experiment: ExperimentName) -> list[Finding]:
         """The cells of an experiment that did not fail."""
@@ -112,8 +114,10 @@ class Findings:
         return len({each.name for some in results for each in some if each.measured is None})
 
     def dynamics(self, finding: Finding) -> list[RecordDynamics]:
-        """The records of a cell, token by token."""
-        return read_dynamics(self.directory / SWEEP, finding.name)
+        """The records of a cell, token by token; read once."""
+        if finding.name not in self._records:
+            self._records[finding.name] = read_dynamics(self.directory / SWEEP, finding.name)
+        return self._records[finding.name]
 
     def every_dynamics(self) -> dict[str, list[RecordDynamics]]:
         """Every record that was measured, by task; those that were not learnt apart."""
@@ -125,8 +129,10 @@ class Findings:
         return groups
 
     def unseen(self, finding: Finding) -> Certificate:
-        """What came of the records that the cell had not learnt."""
-        return Certificate.read(self.directory / UNSEEN / f"{finding.name}.json")
+        """What came of the records that the cell had not learnt; read once."""
+        if finding.name not in self._unseen:
+            self._unseen[finding.name] = Certificate.read(self.directory / UNSEEN / f"{finding.name}.json")
+        return self._unseen[finding.name]
 
     def epochs(self, finding: Finding) -> list[EpochEvent]:
         """Every epoch of a cell that was kept."""

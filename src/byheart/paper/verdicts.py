@@ -194,15 +194,12 @@ def _first_whole(part: str, cells: Sequence[Finding], published: Mapping[Form, M
     best = min((rank for form, rank in first.items() if form != "SFT"), default=math.inf)
     plain = [cell for cell in cells if cell.form == "SFT"]
     at = best if any(cell.lora_rank == best for cell in plain) else max((cell.lora_rank for cell in plain), default=0)
-    there = [cell for cell in plain if cell.lora_rank == at]
-    low = high = None
+    there = {_key(cell): (cell.seed, 100 * cell.measured.exact_match) for cell in plain if cell.lora_rank == at}
+    sft = _over_seeds(there, 0, 100) if there and len(first) > 1 else None
+    low, high = (None, None) if sft is None else (sft.low, sft.high)
     verdict = OPEN
-    if len(first) > 1 and there:
-        shares = {_key(cell): (cell.seed, 100 * cell.measured.exact_match) for cell in there}
-        sft = _over_seeds(shares, 0, 100)
-        low, high = sft.low, sft.high
-        if low is not None and high is not None:
-            verdict = _by(at == best < first["SFT"] and high < 100, first["SFT"] <= best and first["SFT"] < math.inf)
+    if high is not None:
+        verdict = _by(at == best < first["SFT"] and high < 100, first["SFT"] <= best and first["SFT"] < math.inf)
     over = f"{_counted(len(cells), 'cell')}, {_counted(len({cell.seed for cell in cells}), 'seed')}"
     rule = f"a form does so at a rank where SFT does not; from, to: SFT's exact match at rank {at}, %"
     return f"every record comes back: {part}", verdict, _told(first), low, high, _told(theirs), over, rule

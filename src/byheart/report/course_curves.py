@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from byheart.report.blocks import Axis, Block, Chart, Charts, Prose, Rule, Series
+from byheart.report.paper_figures import SHARE_LABEL, VISITED_LABEL
 from byheart.report.sweep_files import Row, SweepFiles
+from byheart.sweep.course import Course
 
 MOST_LINES = 300
 """Of each quantity on a page, all groups together."""
@@ -15,6 +18,42 @@ MOST_POINTS = 200
 """Of a line: with `MOST_LINES` of both quantities about 2 MB."""
 _DIGITS = 5
 _NOTE = f"A line a cell, by rank, then by answer tokens; of long runs {MOST_POINTS} epochs, evenly apart."
+
+
+class CourseLine(NamedTuple):
+    """A cell's run as two lines."""
+
+    name: str
+    """In the legend."""
+    points: Sequence[tuple[int, float, float]]
+    """Epoch, mean loss of the visited tokens in nats, stubborn tokens as a share of all answer tokens."""
+
+
+def course_charts(lines: Sequence[CourseLine], num_epochs: int, top_nats: float, note: str = "") -> tuple[Chart, Chart]:
+    """Loss and stubborn tokens over epochs, a line a cell, from the first cell's shade to the last one's.
+
+    Args:
+        lines: of the cells.
+        num_epochs: where the horizontal axis ends.
+        top_nats: where that of the loss does.
+        note: below both.
+    """
+
+    def series(at: int) -> list[Series]:
+        return [
+            Series(
+                line.name,
+                [(point[0], float(f"{point[at]:.{_DIGITS}g}")) for point in line.points],
+                "line",
+                shade=index / max(len(lines) - 1, 1),
+            )
+            for index, line in enumerate(lines)
+        ]
+
+    across = Axis("epoch", ends=(1, max(num_epochs, 2)))
+    nats, share = Axis(VISITED_LABEL, ends=(0, top_nats)), Axis(SHARE_LABEL, ends=(0, 1))
+    half = Rule("ln 2", y=math.log(2))
+    return Chart(across, nats, series(1), [half], note), Chart(across, share, series(2), note=note)
 
 
 def course_curves(files: SweepFiles) -> list[Block]:
@@ -25,21 +64,15 @@ def course_curves(files: SweepFiles) -> list[Block]:
     if shown:
         num_epochs = max(len(course.nll_nats) for course in shown.values())
         top_nats = max(max(course.nll_nats) for course in shown.values())
-        across = Axis("epoch", ends=(1, max(num_epochs, 2)))
-        nats = Axis("loss of visited tokens (nats)", ends=(0, top_nats))
-        share = Axis("tokens last seen at p ≤ 0.5 (share)", ends=(0, 1))
         losses: dict[str, Chart] = {}
         stubborn: dict[str, Chart] = {}
         for group, rows in files.groups().items():
             mine = [row for row in _ordered(rows) if row["cell"] in shown]
-            if not mine:
-                continue
-            of_loss = [shown[row["cell"]].nll_nats for row in mine]
-            of_share = [
-                [count / row["num_answer_tokens"] for count in shown[row["cell"]].num_stubborn_tokens] for row in mine
-            ]
-            losses[f"loss: {group}"] = Chart(across, nats, _lines(mine, of_loss), [Rule("ln 2", y=math.log(2))], _NOTE)
-            stubborn[f"stubborn tokens: {group}"] = Chart(across, share, _lines(mine, of_share), note=_NOTE)
+            if mine:
+                lines = _lines(mine, [shown[row["cell"]] for row in mine])
+                losses[f"loss: {group}"], stubborn[f"stubborn tokens: {group}"] = course_charts(
+                    lines, num_epochs, top_nats, _NOTE
+                )
         blocks.append(Charts("Convergence, as training saw it", losses | stubborn))
     if num_left := len(known) - len(shown):
         blocks.append(Prose(f"The curves of {num_left:,} further cells would make the page too large."))
@@ -54,18 +87,18 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["lora_rank"], row["num_answer_tokens"], row["seed"], row["cell"]))
 
 
-def _lines(rows: Sequence[Row], curves: Sequence[Sequence[float]]) -> list[Series]:
-    last = max(len(rows) - 1, 1)
+def _lines(rows: Sequence[Row], courses: Sequence[Course]) -> list[CourseLine]:
     has_seeds = len({row["seed"] for row in rows}) > 1
     return [
-        Series(
+        CourseLine(
             f"rank {row['lora_rank']:,}, {row['num_answer_tokens']:,} tokens"
             + (f", seed {row['seed']}" if has_seeds else ""),
-            [(at + 1, float(f"{curve[at]:.{_DIGITS}g}")) for at in thinned(len(curve))],
-            "line",
-            shade=index / last,
+            [
+                (at + 1, course.nll_nats[at], course.num_stubborn_tokens[at] / row["num_answer_tokens"])
+                for at in thinned(len(course.nll_nats))
+            ],
         )
-        for index, (row, curve) in enumerate(zip(rows, curves, strict=True))
+        for row, course in zip(rows, courses, strict=True)
     ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from byheart.certification.dynamics import Dynamics
 from byheart.export.epochs import EpochEvent
-from byheart.report.blocks import Axis, Block, Chart, Charts, HeatMap, HeatMaps, Rule, Series
+from byheart.report.blocks import Block, Chart, Charts, HeatMap, HeatMaps
 from byheart.report.cell_curves import cell_curves
+from byheart.report.course_curves import CourseLine, course_charts
 from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
 from byheart.report.heat_maps import heat_map
 from byheart.report.law_blocks import law_blocks
@@ -17,7 +17,6 @@ from byheart.report.sweep_files import Row
 from byheart.sweep.texts import texts_of
 
 LONG_TEXTS = "long-context"
-SHARE_LABEL = "tokens last seen at p ≤ 0.5 (share)"
 
 
 def law_figure(files: ReproductionFiles) -> list[Block]:
@@ -63,16 +62,13 @@ def convergence(files: ReproductionFiles) -> list[Block]:
     if not rows:
         return []
     courses = {row["cell"]: files.epochs[row["cell"]] for row in rows}
-    across = Axis("epoch", ends=(1, max(2, *(len(course) for course in courses.values()))))
+    num_epochs = max(len(course) for course in courses.values())
     top_nats = max(epoch.nll_nats for course in courses.values() for epoch in course)
     views: dict[str, Chart] = {}
     for method in _methods(rows):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: (row["lora_rank"], row["cell"]))
-        losses = [[(epoch.epoch, _short(epoch.nll_nats)) for epoch in courses[row["cell"]]] for row in mine]
-        shares = [[(epoch.epoch, _share(epoch, row)) for epoch in courses[row["cell"]]] for row in mine]
-        nats, share = Axis("loss of visited tokens (nats)", ends=(0, top_nats)), Axis(SHARE_LABEL, ends=(0, 1))
-        views[f"loss: {method}"] = Chart(across, nats, _lines(mine, losses), [Rule("ln 2", y=math.log(2))])
-        views[f"stubborn tokens: {method}"] = Chart(across, share, _lines(mine, shares))
+        lines = [_line(row, courses[row["cell"]]) for row in mine]
+        views[f"loss: {method}"], views[f"stubborn tokens: {method}"] = course_charts(lines, num_epochs, top_nats)
     return [Charts("Convergence, as training saw it", views)]
 
 
@@ -96,17 +92,6 @@ def _texts(row: Row) -> str:
     return f"{LONG_TEXTS}, {texts_of(task).name}"
 
 
-def _lines(rows: Sequence[Row], points: Sequence[Sequence[tuple[float, float]]]) -> list[Series]:
-    last = max(len(rows) - 1, 1)
-    return [
-        Series(f"rank {row['lora_rank']:,}, seed {row['seed']}", line, "line", shade=index / last)
-        for index, (row, line) in enumerate(zip(rows, points, strict=True))
-    ]
-
-
-def _share(epoch: EpochEvent, row: Row) -> float:
-    return _short(epoch.num_stubborn_tokens / row["num_answer_tokens"])
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.5g}")
+def _line(row: Row, epochs: Sequence[EpochEvent]) -> CourseLine:
+    points = [(each.epoch, each.nll_nats, each.num_stubborn_tokens / row["num_answer_tokens"]) for each in epochs]
+    return CourseLine(f"rank {row['lora_rank']:,}, seed {row['seed']}", points)

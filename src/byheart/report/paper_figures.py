@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+VISITED_LABEL = "loss of visited tokens (nats)"
+SHARE_LABEL = "tokens last seen at p ≤ 0.5 (share)"
 _STUBBORN: dict[str, Any] = {"linestyle": "", "marker": "x", "color": SERIES[1], "markeredgewidth": 0.8}
 _SURE: dict[str, Any] = {"linestyle": "", "marker": ".", "color": SERIES[0]}
 _BINS = 20
@@ -136,9 +138,9 @@ def convergence(courses: Sequence[Course], title: str, num_epochs: int, top_nats
             axes.plot(epochs[-1], values[-1], marker="o", markersize=3, color=colour)
     losses.axhline(np.log(2), color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
     _note(losses, "ln 2", (1, np.log(2)), (2, 2))
-    losses.set(xlabel="epoch", ylabel="loss of visited tokens (nats)", xlim=(0, 1.06 * num_epochs))
+    losses.set(xlabel="epoch", ylabel=VISITED_LABEL, xlim=(0, 1.06 * num_epochs))
     losses.set_ylim(0, 1.03 * top_nats)
-    shares.set(xlabel="epoch", ylabel="tokens last seen at p ≤ 0.5 (share)", xlim=(0, 1.06 * num_epochs))
+    shares.set(xlabel="epoch", ylabel=SHARE_LABEL, xlim=(0, 1.06 * num_epochs))
     shares.set_ylim(-0.02, 1.02)
     handles = shares.get_legend_handles_labels()
     figure.legend(*handles, loc="outside right upper", title="rank", title_fontsize=8)

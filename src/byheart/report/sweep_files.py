@@ -11,9 +11,9 @@ from byheart.certification.dynamics import Dynamics, RecordDynamics
 from byheart.errors import ArtifactError
 from byheart.law.fits import LAW_FILE, LawFits
 from byheart.law.observation import DONE
-from byheart.sweep.course import Course, read_course
-from byheart.sweep.results import CELLS, GRID_FILE, TOKENS_FILE, read_results
-from byheart.sweep.token_dynamics import read_dynamics
+from byheart.sweep.course import Course, course_of
+from byheart.sweep.results import CELLS, GRID_FILE, TOKENS_FILE, read_results, read_tokens
+from byheart.sweep.token_dynamics import whole_dynamics
 
 Row = Mapping[str, Any]
 _MAY_GROUP = ("model", "task", "method", "placement")
@@ -61,9 +61,11 @@ class SweepFiles:
         courses: dict[str, Course] = {}
         for row in rows:
             name = row["cell"]
-            if (directory / CELLS / name / TOKENS_FILE).is_file():
-                records[name] = read_dynamics(directory, name)
-                if (course := read_course(directory, name)) is not None:
+            folder = directory / CELLS / name
+            if (folder / TOKENS_FILE).is_file():
+                tokens = read_tokens(directory, name)
+                records[name] = whole_dynamics(tokens, folder)
+                if (course := course_of(tokens, folder)) is not None:
                     courses[name] = course
             advance(1)
         fits = LawFits.read(path) if path.is_file() else None

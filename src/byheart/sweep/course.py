@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from byheart.errors import ArtifactError
-from byheart.sweep.results import CELLS, read_tokens
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +26,19 @@ class Course:
     num_stubborn_tokens: tuple[int, ...]
 
 
-def read_course(directory: str | Path, name: str) -> Course | None:
+def course_of(tokens: Mapping[str, np.ndarray], folder: Path) -> Course | None:
     """The epochs of a cell of a sweep; None where an earlier byheart ran it, which kept none.
 
     Args:
-        directory: of the sweep.
-        name: of the cell.
+        tokens: of the cell, by the names that `byheart.sweep.measure.measured` gives them.
+        folder: that they are from, for an error.
 
     Raises:
-        ArtifactError: the cell has no tokens' file, or it cannot be read or is not whole.
+        ArtifactError: they are not whole.
     """
-    tokens = read_tokens(directory, name)
     curves = [tokens[curve].tolist() for curve in ("epoch_nll_nats", "epoch_stubborn_tokens") if curve in tokens]
     if not curves:
         return None
     if len(curves) != 2 or len(curves[0]) != len(curves[1]):
-        folder = Path(directory) / CELLS / name
         raise ArtifactError(f"the epochs in {folder} are not whole; remove {folder}, and the cell is run again")
     return Course(tuple(curves[0]), tuple(curves[1]))

@@ -29,10 +29,18 @@ def read_dynamics(directory: str | Path, name: str) -> list[RecordDynamics]:
     Raises:
         ArtifactError: the cell has no tokens, they cannot be read, or are not whole.
     """
+    return whole_dynamics(read_tokens(directory, name), Path(directory) / CELLS / name)
+
+
+def whole_dynamics(tokens: Mapping[str, np.ndarray], folder: Path) -> list[RecordDynamics]:
+    """`record_dynamics` of tokens that are from a cell's folder.
+
+    Raises:
+        ArtifactError: they are not whole.
+    """
     try:
-        return record_dynamics(read_tokens(directory, name))
+        return record_dynamics(tokens)
     except (KeyError, ValueError) as error:
-        folder = Path(directory) / CELLS / name
         raise ArtifactError(
             f"the tokens in {folder} are not whole, or of an older byheart ({error}); remove {folder}, and the cell is "
             "run again"
