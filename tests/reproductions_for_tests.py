@@ -55,24 +55,37 @@ def failed(result: CellResult) -> CellResult:
     return result.model_copy(update={"status": "failed", "error": "ModelError: broken", "measured": None})
 
 
-def tokens_of(*records: Sequence[float], failures: Sequence[int | None] = ()) -> bytes:
+def tokens_of(
+    *records: Sequence[float],
+    failures: Sequence[int | None] = (),
+    unseen: Sequence[Sequence[float]] = (),
+    epochs: Sequence[tuple[float, int]] = (),
+) -> bytes:
     """The tokens' file of records with these probabilities; a token above one half is the argmax, and so is one above
     0.4. Free runs fail where ``failures`` says, or at the first token that is not the argmax.
     """
-    every = [p for record in records for p in record]
-    firsts = [next((at for at, p in enumerate(record) if p <= 0.4), None) for record in records]
     stubborn = [next((at for at, p in enumerate(record) if p <= 0.5), None) for record in records]
-    return save(
-        {
-            "p": np.array(every, np.float32),
-            "nll_nats": np.array([-math.log(p) for p in every], np.float32),
-            "token_rank": np.array([1 if p > 0.4 else 2 for p in every], np.int32),
-            "is_free_right": np.array([p > 0.4 for p in every], np.bool_),
-            "num_tokens": np.array([len(record) for record in records], np.int32),
-            "earliest_stubborn": np.array([-1 if at is None else at for at in stubborn], np.int32),
-            "first_failure": np.array([-1 if at is None else at for at in failures or firsts], np.int32),
-        }
-    )
+    tokens = _by_token(records, failures) | {
+        "nll_nats": np.array([-math.log(p) for record in records for p in record], np.float32),
+        "is_free_right": np.array([p > 0.4 for record in records for p in record], np.bool_),
+        "earliest_stubborn": np.array([-1 if at is None else at for at in stubborn], np.int32),
+    }
+    if unseen:
+        tokens |= {f"unseen_{name}": values for name, values in _by_token(unseen, ()).items()}
+    if epochs:
+        tokens["epoch_nll_nats"] = np.array([nats for nats, _ in epochs], np.float32)
+        tokens["epoch_stubborn_tokens"] = np.array([number for _, number in epochs], np.int32)
+    return save(tokens)
+
+
+def _by_token(records: Sequence[Sequence[float]], failures: Sequence[int | None]) -> dict[str, np.ndarray]:
+    firsts = [next((at for at, p in enumerate(record) if p <= 0.4), None) for record in records]
+    return {
+        "p": np.array([p for record in records for p in record], np.float32),
+        "token_rank": np.array([1 if p > 0.4 else 2 for record in records for p in record], np.int32),
+        "num_tokens": np.array([len(record) for record in records], np.int32),
+        "first_failure": np.array([-1 if at is None else at for at in failures or firsts], np.int32),
+    }
 
 
 def findings_of(

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from byheart.paper.findings import UNSEEN
 from byheart.paper.law_tables import law_fits
 from byheart.paper.verdicts import COLUMNS, verdicts
 from reproductions_for_tests import cell_result, findings_of, tokens_of
@@ -109,22 +108,15 @@ def test_a_run_that_fails_early_breaks_the_bound(tmp_path):
     assert (row["ours"], row["verdict"]) == (1, "does not hold")
 
 
-def test_generalisation_is_judged_over_unseen_pairs(tmp_path, tiny_base):
-    from byheart.certification.check import certify_as_it_stands
-    from byheart.memory.encode import encode
-    from byheart.memory.records import Memory
-
+def test_generalisation_is_judged_over_unseen_pairs(tmp_path):
     task = {"name": "linear-rule", "num_pairs": 4, "num_unseen": 4}
     cells = [cell_result(task, method, 1) for method in ("sft", "memft-ot")]
-    memory = Memory.from_pairs([(f"f({x}, 1) =", str(x)) for x in range(4)])
-    certificate = certify_as_it_stands(tiny_base, "none", encode(memory, tiny_base.tokenizer))
-    for cell, num_known in zip(cells, (0, 3), strict=True):
-        known = [
-            record.model_copy(update={"verdict": "recited", "first_failure": None}) for record in certificate.records
-        ]
-        records = (*known[:num_known], *certificate.records[num_known:])
-        certificate.model_copy(update={"records": records}).save(tmp_path / UNSEEN / f"{cell.name}.json")
-    row = found(tmp_path, {"linear-rule": cells})["MemFT-OT generalises better than SFT: f(x, y) = 3x + 5y + 7"]
+    tokens = {
+        cell.name: tokens_of([0.9], unseen=[[0.9]] * num_known + [[0.1]] * (4 - num_known))
+        for cell, num_known in zip(cells, (0, 3), strict=True)
+    }
+    rows = found(tmp_path, {"linear-rule": cells}, tokens)
+    row = rows["MemFT-OT generalises better than SFT: f(x, y) = 3x + 5y + 7"]
     low, _ = stats.t.interval(0.95, 3, 75, stats.sem([100, 100, 100, 0]))
     assert (row["ours"], row["low"], row["published"]) == (pytest.approx(75), pytest.approx(low, abs=0.02), 15)
     assert row["verdict"] == "open"

@@ -66,6 +66,12 @@ def test_other_records_or_another_task_are_another_cell():
     assert len({each.fingerprint for each in changed}) == 3
 
 
+def test_other_records_asked_for_are_another_cell_and_none_is_as_ever():
+    asked = [None, Memory.from_pairs(PAIRS), Memory.from_pairs(PAIRS[1:])]
+    assert len({cell(unseen=each).fingerprint for each in asked}) == 3
+    assert [len(cell(unseen=each).plain_unseen()) for each in asked] == [0, 4, 3]
+
+
 def test_what_it_was_called_on_an_axis_makes_no_other_cell():
     assert cell(axes={"seed": 42}).fingerprint == cell().fingerprint
     assert cell().fingerprint.startswith(cell().name)

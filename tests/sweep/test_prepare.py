@@ -37,6 +37,13 @@ def test_other_content_of_the_same_file_is_another_cell(tiny_grid, cells_of, tmp
     assert names[0] != names[1]
 
 
+def test_a_task_with_unseen_records_has_them_asked(tiny_grid, cells_of):
+    task = {"name": "linear-rule", "num_pairs": 3, "num_unseen": 5}
+    [cell] = cells_of({**tiny_grid, "task": task, "axes": {}})
+    assert (len(cell.memory), len(cell.unseen or ())) == (3, 5)
+    assert {record.prompt for record in cell.memory}.isdisjoint({record.prompt for record in cell.unseen or ()})
+
+
 def test_ends_of_turns_count_where_they_are_learnt(tiny_grid, cells_of):
     with_end, without = cells_of({**tiny_grid, "axes": {"encode.learn_end": [True, False]}})
     assert with_end.num_answer_tokens - without.num_answer_tokens == 4

@@ -28,7 +28,7 @@ from sweeps_for_tests import result
 COLUMNS = [
     *["cell", "status", "error", "attempts", "model", "task", "method", "placement", "seed"],
     *["lora_rank", "num_parameters", "num_records", "num_answer_tokens", "nll_before_nats", "nll_after_nats"],
-    *["token_accuracy", "free_token_accuracy", "exact_match", "num_certified", "num_recited"],
+    *["token_accuracy", "free_token_accuracy", "exact_match", "unseen_exact_match", "num_certified", "num_recited"],
     *["share_above_threshold", "min_probability", "earliest_stubborn_position", "first_failure_position"],
     *[
         "epochs",

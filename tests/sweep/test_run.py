@@ -1,8 +1,14 @@
+from dataclasses import replace
+
+import pytest
 from safetensors.numpy import load
 
+from byheart.artifacts import write_bytes
 from byheart.sweep import measure
+from byheart.sweep.cell import TIMES
 from byheart.sweep.engines import Job
 from byheart.sweep.run import run_job
+from byheart.sweep.token_dynamics import read_dynamics, read_unseen
 
 
 def job(cell, **run) -> Job:
@@ -16,6 +22,24 @@ def test_a_job_is_a_run_measured(tiny_cells):
     assert (outcome.name, outcome.numbers["lora_rank"], outcome.numbers["epochs"]) == (tiny_cells[0].name, 1, 3)
     assert outcome.numbers["num_answer_tokens"] == tiny_cells[0].num_answer_tokens
     assert len(load(outcome.tokens)["nll_nats"]) == tiny_cells[0].num_answer_tokens
+
+
+def test_records_that_are_asked_for_and_not_learnt_stand_beside_the_others(tiny_cells, tmp_path):
+    known, *others = tiny_cells[0].plain_records()
+    alone = replace(job(tiny_cells[0], learn={"epochs": 60, "batch_size": 4}), records=[known])
+    outcome = run_job(replace(alone, unseen=[known, *others]))
+    assert outcome.error is None
+    assert outcome.numbers is not None
+    assert (outcome.numbers["exact_match"], outcome.numbers["unseen_exact_match"]) == (1, 1 / 4)
+    write_bytes(tmp_path / "cells" / "a" / "tokens.safetensors", outcome.tokens)
+    asked = read_unseen(tmp_path, "a")
+    assert [record.first_failure_position is None for record in asked] == [True, False, False, False]
+    [learnt] = read_dynamics(tmp_path, "a")
+    assert asked[0].p == pytest.approx(learnt.p, abs=1e-5)
+    assert run_job(alone).numbers == outcome.numbers | {
+        "unseen_exact_match": None,
+        **{name: pytest.approx(outcome.numbers[name], rel=100) for name in TIMES},
+    }
 
 
 def test_the_same_job_twice_comes_to_the_same(tiny_cells):

@@ -186,7 +186,7 @@ Exit codes:
 REPRODUCE = """Make the paper's tables and figures, ours beside the published numbers.
 
 Runs the cells that they need and that have no result yet, then makes each as Markdown and CSV, or SVG and PNG. Tables
-and figures share cells. Ctrl-C stops at a checkpoint; the same command goes on.
+and figures share cells. Ctrl-C lets the cells under way end; the same command goes on.
 
 \b
 table1       how well the law holds       figure2      law, predicted against measured, heat maps
@@ -198,7 +198,7 @@ table5, 6    settings, theirs and ours    figure10-13  p of every token, lengths
 \b
   byheart reproduce all --preset tiny --out reproduction/tiny
   byheart reproduce table1 figure2 --preset small --out reproduction/small --workers 2
-  byheart reproduce all --preset qwen3-8b --out reproduction/qwen3-8b
+  byheart reproduce all --preset qwen3-8b --out reproduction/qwen3-8b --engine ray --address 10.0.0.1:6379
 
 \b
 Presets: tiny, minutes, to see that all works; small, the embedded model, an hour and a half on two cores; qwen3-8b and

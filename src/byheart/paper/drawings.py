@@ -12,13 +12,14 @@ from byheart.paper.published import ALL_FORMS, Form
 from byheart.report.law_figures import GridValue, drop_over_grid, heat_map, predicted_against_measured
 from byheart.report.paper_figures import (
     Answer,
-    Course,
+    DrawnCourse,
     Landscape,
     convergence,
     landscapes,
     probability_grid,
     token_dynamics,
 )
+from byheart.sweep.course import Course
 from byheart.sweep.texts import Texts
 
 if TYPE_CHECKING:
@@ -91,8 +92,13 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
         return {}
     largest = max(cell.size for cell in cells)
     cells = _first_seed([cell for cell in cells if cell.size == largest])
-    courses = {form: [_course(findings, cell) for cell in _by_rank(cells) if cell.form == form] for form in ALL_FORMS}
+    courses: dict[Form, list[DrawnCourse]] = {form: [] for form in ALL_FORMS}
+    for cell in _by_rank(cells):
+        if (course := findings.course(cell)) is not None:
+            courses[cell.form].append(_drawn(cell, course))
     every = [course for each in courses.values() for course in each]
+    if not every:
+        return {}
     num_epochs = max(len(course.nll_nats) for course in every)
     top_nats = max(max(course.nll_nats) for course in every)
     task = {"phonebook": "PhoneBook"}.get(cells[0].task, cells[0].task)
@@ -165,12 +171,11 @@ def _answers(found: Iterable[tuple[Finding, RecordDynamics]]) -> list[Answer]:
     return sorted(answers.values(), key=lambda answer: answer.lora_rank)
 
 
-def _course(findings: Findings, cell: Finding) -> Course:
-    events = findings.epochs(cell)
-    return Course(
+def _drawn(cell: Finding, course: Course) -> DrawnCourse:
+    return DrawnCourse(
         lora_rank=cell.lora_rank,
-        nll_nats=[event.nll_nats for event in events],
-        stubborn_share=[event.num_stubborn_tokens / cell.measured.num_answer_tokens for event in events],
+        nll_nats=course.nll_nats,
+        stubborn_share=[number / cell.measured.num_answer_tokens for number in course.num_stubborn_tokens],
     )
 
 

@@ -1,8 +1,7 @@
 """What a reproduction has measured so far: the results of its cells by experiment, and what lies behind each of them.
 
-OUT/sweep/cells/<name>/    the cell's result and tokens, OUT/sweep/results.parquet the table, as a sweep leaves them
-OUT/bundles/<name>/        of cells that are kept, the bundle with its epochs
-OUT/unseen/<name>.json     of cells whose task has unseen records, the certificate on those
+OUT/sweep/cells/<name>/    the cell's result, tokens and epochs; OUT/sweep/results.parquet the table, as a sweep leaves
+                           them
 """
 
 from __future__ import annotations
@@ -11,19 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from byheart.certification.certificate import Certificate
-from byheart.certification.dynamics import RecordDynamics, dynamics_of
-from byheart.export.epochs import read_epochs
-from byheart.learning.events import EpochEvent
+from byheart.certification.dynamics import RecordDynamics
 from byheart.paper.preset import ExperimentName, Preset
 from byheart.paper.published import FORMS, Form
-from byheart.report.reproduction_files import BUNDLES, SWEEP
+from byheart.report.reproduction_files import SWEEP
 from byheart.sweep.cell import CellResult, Measured
+from byheart.sweep.course import Course, course_of
+from byheart.sweep.results import CELLS, read_tokens
 from byheart.sweep.texts import Texts, texts_of
-from byheart.sweep.token_dynamics import read_dynamics
+from byheart.sweep.token_dynamics import read_dynamics, read_unseen
 from byheart.tasks.registry import unseen_flaw
-
-UNSEEN = "unseen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class Findings:
     directory: Path
     results: Mapping[ExperimentName, Sequence[CellResult]]
     _records: dict[str, list[RecordDynamics]] = field(default_factory=dict, init=False, repr=False)
-    _unseen: dict[str, Certificate] = field(default_factory=dict, init=False, repr=False)
+    _unseen: dict[str, list[RecordDynamics]] = field(default_factory=dict, init=False, repr=False)
 
     def done(self, experiment: ExperimentName) -> list[Finding]:
         """The cells of an experiment that did not fail."""
@@ -125,15 +121,16 @@ class Findings:
         for cell in self.all_done():
             groups.setdefault(cell.task, []).extend(self.dynamics(cell))
             if unseen_flaw(cell.task) is None:
-                groups.setdefault(f"{cell.task}, unseen", []).extend(dynamics_of([self.unseen(cell)]).records)
+                groups.setdefault(f"{cell.task}, unseen", []).extend(self.unseen(cell))
         return groups
 
-    def unseen(self, finding: Finding) -> Certificate:
-        """What came of the records that the cell had not learnt; read once."""
+    def unseen(self, finding: Finding) -> list[RecordDynamics]:
+        """The records that a cell was asked for and had not learnt; read once."""
         if finding.name not in self._unseen:
-            self._unseen[finding.name] = Certificate.read(self.directory / UNSEEN / f"{finding.name}.json")
+            self._unseen[finding.name] = read_unseen(self.directory / SWEEP, finding.name)
         return self._unseen[finding.name]
 
-    def epochs(self, finding: Finding) -> list[EpochEvent]:
-        """Every epoch of a cell that was kept."""
-        return read_epochs(self.directory / BUNDLES / finding.name)
+    def course(self, finding: Finding) -> Course | None:
+        """Every epoch of a cell; None where an earlier byheart ran it, which kept none."""
+        directory = self.directory / SWEEP
+        return course_of(read_tokens(directory, finding.name), directory / CELLS / finding.name)

@@ -21,10 +21,7 @@ ExperimentName = Literal[
 ]
 """law: plain fine-tuning over ranks and lengths, on random text and on PhoneBook. long-context: every method over ranks
 and lengths. phonebook: every method as published. phonebook-equal: every method with MemFT-SW's rate, epochs and
-batches. linear-rule, scenarios: Tables 3 and 4. convergence: runs whose every epoch is kept."""
-
-KEPT: tuple[ExperimentName, ...] = ("linear-rule", "scenarios", "convergence")
-"""Experiments whose runs are kept as bundles: unseen records are asked of them, or their epochs are drawn."""
+batches. linear-rule, scenarios: Tables 3 and 4. convergence: runs whose epochs are drawn."""
 
 _DIRECTORY = Path(__file__).parent / "presets"
 

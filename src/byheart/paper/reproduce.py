@@ -1,6 +1,6 @@
 """A preset → the paper's tables and figures: the cells that have no result yet are run, then all is made of results.
 
-    OUT/sweep, OUT/bundles, OUT/unseen   what was measured; see `byheart.paper.findings`
+    OUT/sweep                            what was measured, as a sweep leaves it
     OUT/tables/<name>.md, .csv           tables
     OUT/figures/<name>.svg, .png         figures
     OUT/findings.md, .csv                which of the paper's claims hold
@@ -18,8 +18,7 @@ from pathlib import Path
 from byheart.artifacts import locked
 from byheart.paper.exhibits import EXHIBITS, chosen
 from byheart.paper.findings import SWEEP, Findings
-from byheart.paper.keeping import KeepingEngine, forget_unkept
-from byheart.paper.preset import KEPT, ExperimentName, Preset, read_preset
+from byheart.paper.preset import ExperimentName, read_preset
 from byheart.paper.writing import Origin, Reproduction, write
 from byheart.report.figures import need_matplotlib
 from byheart.sweep.cell import Cell, CellResult
@@ -39,7 +38,9 @@ def reproduce(
     out: str | Path,
     *,
     model: str | None = None,
+    engine: str | Engine = "local",
     num_workers: int | None = None,
+    address: str | None = None,
     retry_failed: bool = False,
     reporter: SweepReporter | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -51,10 +52,12 @@ def reproduce(
         preset: its name, or a YAML file.
         out: the directory of everything; a reproduction that was stopped there goes on.
         model: short name, directory or hub id; None: the preset's own.
-        num_workers: cells at a time, of those that are not kept as bundles; None: one, or one a card.
+        engine: where cells run: local, ray, or one of your own.
+        num_workers: cells at a time; None: the engine's own choice.
+        address: of a Ray cluster; None: one on this machine, for this call alone.
         retry_failed: whether cells that failed before are run again.
         reporter: told how far it is.
-        interrupted: asked after every step and between cells; True stops where it can go on from.
+        interrupted: asked while cells run; True lets those end, begins no more, and raises.
 
     Raises:
         SettingsError, RecordsError, ModelError: before any cell runs.
@@ -72,7 +75,7 @@ def reproduce(
     asked: set[ExperimentName] = {experiment for name in names for experiment in EXHIBITS[name].needs}
     if asked:
         need_pyarrow()
-    engine = build("local", found.resources, num_workers)
+    chosen_engine = build(engine, found.resources, num_workers, address) if isinstance(engine, str) else engine
     drafts: dict[ExperimentName, list[Draft]] = {
         experiment: found.drafts(experiment, preset) for experiment in found.experiments
     }
@@ -82,43 +85,13 @@ def reproduce(
         if asked:
             every = iter(prepare([draft for each in drafts.values() for draft in each], reporter.say))
             cells = {experiment: [next(every) for _ in each] for experiment, each in drafts.items()}
-            _Runs(found, cells, directory, reporter, interrupted).run(asked, engine, retry_failed=retry_failed)
+            wanted = {cell.name: cell for name, each in cells.items() if name in asked for cell in each}
+            took = found.took or "nobody has measured how long all of it takes"
+            reporter.say(f"{len(wanted):,} cells; {took}")
+            sweep = Sweep(list(wanted.values()), directory / SWEEP, reporter, interrupted)
+            sweep.run(chosen_engine, retry_failed=retry_failed)
         findings = Findings(found, directory, _results(cells, directory))
         return write(names, findings, Origin(preset, model), reporter, interrupted)
-
-
-class _Runs:
-    """The cells of a preset, and how those that are asked for get their results."""
-
-    def __init__(
-        self,
-        preset: Preset,
-        cells: dict[ExperimentName, list[Cell]],
-        directory: Path,
-        reporter: SweepReporter,
-        interrupted: Callable[[], bool],
-    ) -> None:
-        self.preset, self.cells, self.directory = preset, cells, directory
-        self.reporter, self.interrupted = reporter, interrupted
-
-    def run(self, asked: set[ExperimentName], engine: Engine, *, retry_failed: bool) -> None:
-        """Runs the cells of some experiments that have no result: first those that are kept, then the others."""
-        kept_names = {cell.name for experiment in KEPT for cell in self.cells.get(experiment, ())}
-        wanted = {cell.name: cell for name, cells in self.cells.items() if name in asked for cell in cells}
-        kept = [cell for cell in wanted.values() if cell.name in kept_names]
-        swept = [cell for cell in wanted.values() if cell.name not in kept_names]
-        self._announce(len(wanted), len(kept))
-        if forgotten := forget_unkept(self.directory, kept):
-            self.reporter.say(f"{len(forgotten)} cells have a result but were not kept; they are run again")
-        keeping = KeepingEngine(self.directory, kept, self.interrupted)
-        for cells, chosen_engine in ((kept, keeping), (swept, engine)):
-            if cells:
-                sweep = Sweep(cells, self.directory / SWEEP, self.reporter, self.interrupted)
-                sweep.run(chosen_engine, retry_failed=retry_failed)
-
-    def _announce(self, num_cells: int, num_kept: int) -> None:
-        took = self.preset.took or "nobody has measured how long all of it takes"
-        self.reporter.say(f"{num_cells:,} cells, {num_kept:,} of them one at a time and kept as bundles; {took}")
 
 
 def _results(cells: dict[ExperimentName, list[Cell]], directory: Path) -> dict[ExperimentName, list[CellResult]]:

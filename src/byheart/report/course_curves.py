@@ -93,12 +93,17 @@ def _lines(rows: Sequence[Row], courses: Sequence[Course]) -> list[CourseLine]:
         CourseLine(
             f"rank {row['lora_rank']:,}, {row['num_answer_tokens']:,} tokens"
             + (f", seed {row['seed']}" if has_seeds else ""),
-            [
-                (at + 1, course.nll_nats[at], course.num_stubborn_tokens[at] / row["num_answer_tokens"])
-                for at in thinned(len(course.nll_nats))
-            ],
+            course_points(row, course),
         )
         for row, course in zip(rows, courses, strict=True)
+    ]
+
+
+def course_points(row: Row, course: Course) -> list[tuple[int, float, float]]:
+    """A cell's run as a line has it; of a long one no more than `MOST_POINTS` epochs."""
+    return [
+        (at + 1, course.nll_nats[at], course.num_stubborn_tokens[at] / row["num_answer_tokens"])
+        for at in thinned(len(course.nll_nats))
     ]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from byheart.certification.dynamics import Dynamics
-from byheart.export.epochs import EpochEvent
 from byheart.report.blocks import Block, Chart, Charts, HeatMap, HeatMaps
 from byheart.report.cell_curves import cell_curves
-from byheart.report.course_curves import CourseLine, course_charts
+from byheart.report.course_curves import CourseLine, course_charts, course_points
 from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
 from byheart.report.heat_maps import heat_map
 from byheart.report.law_blocks import law_blocks
 from byheart.report.reproduction_files import GROUP, ReproductionFiles
 from byheart.report.sweep_files import Row
+from byheart.sweep.course import Course
 from byheart.sweep.texts import texts_of
 
 LONG_TEXTS = "long-context"
@@ -58,12 +58,13 @@ def landscapes(files: ReproductionFiles) -> list[Block]:
 
 def convergence(files: ReproductionFiles) -> list[Block]:
     """Figures 7–9: loss and stubborn tokens over epochs, a method each on the same axes, a line a cell."""
-    rows = [row for row in files.rows("convergence") if files.epochs.get(row["cell"])]
+    known = {} if files.sweep is None else files.sweep.courses
+    rows = [row for row in files.rows("convergence") if row["cell"] in known]
     if not rows:
         return []
-    courses = {row["cell"]: files.epochs[row["cell"]] for row in rows}
-    num_epochs = max(len(course) for course in courses.values())
-    top_nats = max(epoch.nll_nats for course in courses.values() for epoch in course)
+    courses = {row["cell"]: known[row["cell"]] for row in rows}
+    num_epochs = max(len(course.nll_nats) for course in courses.values())
+    top_nats = max(max(course.nll_nats) for course in courses.values())
     views: dict[str, Chart] = {}
     for method in _methods(rows):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: (row["lora_rank"], row["cell"]))
@@ -92,6 +93,5 @@ def _texts(row: Row) -> str:
     return f"{LONG_TEXTS}, {texts_of(task).name}"
 
 
-def _line(row: Row, epochs: Sequence[EpochEvent]) -> CourseLine:
-    points = [(each.epoch, each.nll_nats, each.num_stubborn_tokens / row["num_answer_tokens"]) for each in epochs]
-    return CourseLine(f"rank {row['lora_rank']:,}, seed {row['seed']}", points)
+def _line(row: Row, course: Course) -> CourseLine:
+    return CourseLine(f"rank {row['lora_rank']:,}, seed {row['seed']}", course_points(row, course))

@@ -61,7 +61,7 @@ class Landscape:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class DrawnCourse:
     """One run, epoch by epoch.
 
     Attributes:
@@ -120,7 +120,7 @@ def landscapes(panels: Sequence[Landscape], title: str) -> Figure:
 
 
 @house_style()
-def convergence(courses: Sequence[Course], title: str, num_epochs: int, top_nats: float) -> Figure:
+def convergence(courses: Sequence[DrawnCourse], title: str, num_epochs: int, top_nats: float) -> Figure:
     """Figures 7–9: loss and share of stubborn tokens over epochs, a line a rank.
 
     Args:

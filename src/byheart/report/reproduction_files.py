@@ -2,12 +2,12 @@
 
 OUT/reproduction.json   what was made, its tables, and which cells each experiment has; written last
 OUT/law.json            the laws behind Table 1
-OUT/sweep, OUT/bundles  the cells, where they are still there: tables and figures can be kept without them
+OUT/sweep               the cells, where they are still there: tables and figures can be kept without them
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,13 +16,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from byheart.artifacts import read_json, write_json
 from byheart.errors import ArtifactError
-from byheart.export.epochs import EpochEvent, read_epochs
-from byheart.export.manifest import METRICS_FILE
 from byheart.law.fits import LAW_FILE, LawFits
 from byheart.report.sweep_files import Row, SweepFiles
 from byheart.sweep.results import TABLE_FILE
 
-MARKER_FILE, SWEEP, BUNDLES = "reproduction.json", "sweep", "bundles"
+MARKER_FILE, SWEEP = "reproduction.json", "sweep"
 KIND, SCHEMA_VERSION = "reproduction", 2
 GROUP = "group"
 """The column by which the cells of ``law.json`` are grouped."""
@@ -124,7 +122,6 @@ class ReproductionFiles:
         contents: what was made.
         sweep: the cells; None where they are not there.
         fits: the laws; None where there are none.
-        epochs: of the cells of the experiment ``convergence``, as far as they are there.
     """
 
     name: str
@@ -132,7 +129,6 @@ class ReproductionFiles:
     contents: Contents
     sweep: SweepFiles | None
     fits: LawFits | None
-    epochs: Mapping[str, Sequence[EpochEvent]]
 
     @classmethod
     def read(cls, directory: Path, advance: Callable[[int], None] = lambda _: None) -> Self:
@@ -148,14 +144,12 @@ class ReproductionFiles:
         """
         contents = Contents.read(directory)
         sweep, law = directory / SWEEP, directory / LAW_FILE
-        bundles = {name: directory / BUNDLES / name for name in contents.experiments.get("convergence", ())}
         return cls(
             name=directory.resolve().name,
             directory=directory,
             contents=contents,
             sweep=SweepFiles.read(sweep, advance) if (sweep / TABLE_FILE).is_file() else None,
             fits=LawFits.read(law) if law.is_file() else None,
-            epochs={name: read_epochs(at) for name, at in bundles.items() if (at / METRICS_FILE).is_file()},
         )
 
     def rows(self, *experiments: str) -> list[Row]:

@@ -36,6 +36,7 @@ class Cell:
         memory: its records.
         num_answer_tokens: ℓ, with the ends of turns where those are learnt.
         num_tokens: of prompts and answers together.
+        unseen: records of the task's kind that are not learnt and asked for all the same; None: the task has none.
     """
 
     run: RunConfig
@@ -44,12 +45,14 @@ class Cell:
     memory: Memory = field(repr=False)
     num_answer_tokens: int
     num_tokens: int
+    unseen: Memory | None = field(default=None, repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
         """Identity: equal where every setting and every record is."""
+        asked = {} if self.unseen is None else {"unseen": self.unseen.fingerprint}
         return fingerprint(
-            {"version": CELL_VERSION, "run": self.run, "task": self.task, "records": self.memory.fingerprint}
+            {"version": CELL_VERSION, "run": self.run, "task": self.task, "records": self.memory.fingerprint, **asked}
         )
 
     @property
@@ -65,6 +68,10 @@ class Cell:
     def plain_records(self) -> list[dict[str, Any]]:
         """The records as JSON holds them; `Memory.from_pairs` reads them back."""
         return [_plain(record) for record in self.memory]
+
+    def plain_unseen(self) -> list[dict[str, Any]]:
+        """Likewise those that are not learnt."""
+        return [_plain(record) for record in self.unseen or ()]
 
 
 def _plain(record: Record) -> dict[str, Any]:
@@ -96,6 +103,8 @@ class Measured(_Document):
     """Share of answer tokens that the free run has at their place."""
     exact_match: float
     """Share of records that the free run gives back to the letter."""
+    unseen_exact_match: float | None = None
+    """The same of the task's records that were not learnt: how it generalises; null where the task has none."""
     num_certified: int
     """Records whose every token is above p = 0.5 and which the free run confirms."""
     num_recited: int

@@ -166,7 +166,7 @@ class Sweep:
 
     def _job(self, name: str) -> Job:
         cell = self.cells[name]
-        return Job(name, cell.run.model_dump(mode="json"), cell.plain_records())
+        return Job(name, cell.run.model_dump(mode="json"), cell.plain_records(), cell.plain_unseen())
 
     def _take_in(self, outcome: Outcome) -> None:
         cell = self.cells[outcome.name]

@@ -25,11 +25,13 @@ class Job:
         name: the cell's.
         run: all settings of the run, plain.
         records: as `Memory.from_pairs` takes them, plain.
+        unseen: likewise, those that are not learnt and asked for all the same.
     """
 
     name: str
     run: dict[str, Any]
     records: list[dict[str, Any]] = field(repr=False)
+    unseen: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

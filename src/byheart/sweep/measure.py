@@ -25,7 +25,7 @@ from byheart.method.config import CERTIFIED_PROBABILITY
 from byheart.model.adapter import attached
 from byheart.sweep.cell import Measured
 from byheart.sweep.convergence import has_converged
-from byheart.sweep.results import NONE
+from byheart.sweep.results import NONE, UNSEEN
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -44,13 +44,16 @@ class Costs:
     peak_memory_bytes: int | None
 
 
-def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tuple[Measured, bytes]:
+def measured(
+    bundle: Bundle, events: Sequence[EpochEvent], costs: Costs, unseen: Certificate | None = None
+) -> tuple[Measured, bytes]:
     """What a run came to, and its tokens' file.
 
     Args:
         bundle: as `byheart.learn` gave it.
         events: of all its epochs.
         costs: of the run.
+        unseen: of records of the task's kind that were not learnt; None: there are none.
 
     Returns:
         The numbers of its row, and a safetensors file: of each answer token, records one after the other, ``p`` and
@@ -58,24 +61,23 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         one half), ``token_rank`` (int32) and ``is_free_right`` (bool); of each record ``num_tokens``,
         ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none); of each epoch ``epoch_nll_nats``
         (fp32, mean loss of the answer tokens it visited) and ``epoch_stubborn_tokens`` (int32, of all records, those at
-        or below one half when last seen).
+        or below one half when last seen). Of records that were not learnt ``unseen_p``, ``unseen_token_rank``,
+        ``unseen_num_tokens`` and ``unseen_first_failure``, where there are any.
     """
     certificate, manifest = bundle.certificate, bundle.manifest
     right = free_rights(bundle)
     earliest = [min(record.stubborn_positions, default=NONE) for record in certificate.records]
-    failures = [NONE if (at := record.first_failure) is None else at.position for record in certificate.records]
-    p_A = np.array([p for record in certificate.records for p in record.p], np.float32)
-    tokens = {
-        "p": p_A,
+    tokens = _by_token(certificate)
+    p_A, failures = tokens["p"], tokens["first_failure"].tolist()
+    tokens |= {
         "nll_nats": np.array([nll for record in certificate.records for nll in record.nll_nats], np.float32),
-        "token_rank": np.array([rank for record in certificate.records for rank in record.token_rank], np.int32),
         "is_free_right": np.concatenate(right),
-        "num_tokens": np.array([len(record.p) for record in certificate.records], np.int32),
         "earliest_stubborn": np.array(earliest, np.int32),
-        "first_failure": np.array(failures, np.int32),
         "epoch_nll_nats": np.array([event.nll_nats for event in events], np.float32),
         "epoch_stubborn_tokens": np.array([event.num_stubborn_tokens for event in events], np.int32),
     }
+    if unseen is not None:
+        tokens |= {f"{UNSEEN}_{name}": values for name, values in _by_token(unseen).items()}
     numbers = Measured(
         lora_rank=manifest.summary.lora_rank,
         num_parameters=manifest.summary.num_parameters,
@@ -86,6 +88,7 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         token_accuracy=certificate.token_accuracy,
         free_token_accuracy=float(tokens["is_free_right"].mean()),
         exact_match=certificate.exact_match,
+        unseen_exact_match=None if unseen is None else unseen.exact_match,
         num_certified=certificate.num("certified"),
         num_recited=certificate.num("recited"),
         share_above_threshold=float((p_A > CERTIFIED_PROBABILITY).mean()),
@@ -113,6 +116,17 @@ def measured(bundle: Bundle, events: Sequence[EpochEvent], costs: Costs) -> tupl
         transformers_version=certificate.numerics.versions["transformers"],
     )
     return numbers, save(tokens)
+
+
+def _by_token(certificate: Certificate) -> dict[str, np.ndarray]:
+    """What the tokens' file has of records, learnt or not."""
+    failures = [NONE if (at := record.first_failure) is None else at.position for record in certificate.records]
+    return {
+        "p": np.array([p for record in certificate.records for p in record.p], np.float32),
+        "token_rank": np.array([rank for record in certificate.records for rank in record.token_rank], np.int32),
+        "num_tokens": np.array([len(record.p) for record in certificate.records], np.int32),
+        "first_failure": np.array(failures, np.int32),
+    }
 
 
 def free_rights(bundle: Bundle) -> list[np.ndarray]:

@@ -18,16 +18,17 @@ from byheart.model.catalog import load_tokenizer
 from byheart.model.config import ModelConfig
 from byheart.sweep.cell import Cell
 from byheart.sweep.grid import Draft
-from byheart.tasks.registry import build
+from byheart.tasks.registry import build, build_unseen, unseen_flaw
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A task's records, and how many tokens they come to."""
+    """A task's records, how many tokens they come to, and those that are asked for and not learnt."""
 
     memory: Memory
     num_answer_tokens: int
     num_tokens: int
+    unseen: Memory | None
 
 
 def prepare(
@@ -51,26 +52,32 @@ def prepare(
     cells: list[Cell] = []
     problems: Counter[str] = Counter()
     for draft in drafts:
-        model, encoding = draft.run.model, draft.run.encode
-        key = canonical_json([draft.task, encoding, model.name, model.revision])
+        model = draft.run.model
+        key = canonical_json([draft.task, draft.run.encode, model.name, model.revision])
         if key not in made:
             try:
                 of_model = canonical_json([model.name, model.revision])
                 if of_model not in tokenizers:
                     tokenizers[of_model] = tokenizer_of(model, say)
-                memory = build(draft.task, tokenizers[of_model])
-                encoded = encode(memory, tokenizers[of_model], encoding)
-                num_tokens = sum(record.num_tokens for record in encoded.records)
-                made[key] = _Made(memory, encoded.num_answer_tokens, num_tokens)
+                made[key] = _made(draft, tokenizers[of_model])
             except ByheartError as error:
                 made[key] = f"task {draft.task.name}: {error}"
         found = made[key]
         if isinstance(found, str):
             problems[found] += 1
         else:
-            cells.append(
-                Cell(draft.run, draft.task, draft.axes, found.memory, found.num_answer_tokens, found.num_tokens)
-            )
+            counts = found.num_answer_tokens, found.num_tokens
+            cells.append(Cell(draft.run, draft.task, draft.axes, found.memory, *counts, found.unseen))
     if problems:
         raise SettingsError("\n".join(f"{told} ({count} cells)" for told, count in problems.items()))
     return cells
+
+
+def _made(draft: Draft, tokenizer: Any) -> _Made:
+    memory = build(draft.task, tokenizer)
+    encoded = encode(memory, tokenizer, draft.run.encode)
+    unseen = None
+    if unseen_flaw(draft.task.name) is None:
+        unseen = build_unseen(draft.task, tokenizer)
+        encode(unseen, tokenizer, draft.run.encode)  # raises where a certificate of them would
+    return _Made(memory, encoded.num_answer_tokens, sum(record.num_tokens for record in encoded.records), unseen)

@@ -1,7 +1,8 @@
 """What a sweep leaves: a folder a cell, and one table of them all.
 
     DIR/cells/<name>/tokens.safetensors   of each answer token: its p, loss and rank, whether the free run has it; of
-                                          each epoch its loss and stubborn tokens
+                                          each epoch its loss and stubborn tokens; of records that were asked for
+                                          and not learnt, p and rank
     DIR/cells/<name>/result.json          all else; written last, so that a folder with one is whole
     DIR/grid.yaml                         the grid that the table is of, as it was given
     DIR/results.parquet                   one row a cell of that grid, made of the folders
@@ -32,14 +33,16 @@ GRID_FILE = "grid.yaml"
 GRID_HEAD = "# The grid that results.parquet is of, as 'byheart sweep' was given it.\n"
 """How `GRID_FILE` begins: what may be written over."""
 KIND, SCHEMA_VERSION = "sweep cell", 2
-"""2: with the versions of torch and transformers. Cells of 1 are read, and do not tell them."""
+"""2: with the versions of torch and transformers, and what came of unseen records; cells of 1 are read, without."""
 TABLE_KIND, TABLE_VERSION = "sweep results", 1
 NONE = -1
 """Stands in the tokens' file for a position that there is not."""
+UNSEEN = "unseen"
+"""How the names of what it has of records that were not learnt begin."""
 _HEAD = b"byheart"
 """Of the table's kind and version, among a Parquet file's own metadata."""
 
-_ARROW = {int: "int64", int | None: "int64", float: "float64", bool: "bool"}
+_ARROW = {int: "int64", int | None: "int64", float: "float64", float | None: "float64", bool: "bool"}
 _TYPES = {
     "cell": "string",
     "status": "string",

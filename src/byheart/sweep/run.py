@@ -24,12 +24,14 @@ def run_job(job: Job) -> Outcome:
     """Does a job: the base model loaded, or found to be, the records learnt, the outcome measured."""
     try:
         config = RunConfig.parse(job.run, job.name)
-        return run_cell(job.name, config, Memory.from_pairs(job.records), loaded(config.model.model_dump_json()))
+        unseen = Memory.from_pairs(job.unseen) if job.unseen else None
+        base = loaded(config.model.model_dump_json())
+        return run_cell(job.name, config, Memory.from_pairs(job.records), base, unseen)
     except Exception as error:  # one cell's trouble, whatever it is, is not the sweep's
         return Outcome.of_error(job.name, error)
 
 
-def run_cell(name: str, config: RunConfig, memory: Memory, base: Base) -> Outcome:
+def run_cell(name: str, config: RunConfig, memory: Memory, base: Base, unseen: Memory | None = None) -> Outcome:
     """One cell on a base model that is loaded.
 
     Args:
@@ -37,13 +39,15 @@ def run_cell(name: str, config: RunConfig, memory: Memory, base: Base) -> Outcom
         config: its settings.
         memory: its records.
         base: the model that ``config`` names.
+        unseen: records that are asked for and not learnt; None: there are none.
     """
     started = time.monotonic()
     begin_peak(base.device)
     epochs = Epochs()
     bundle = learn(memory, base, config=config.model_dump(mode="json"), reporter=epochs)
     costs = Costs(round(time.monotonic() - started, 3), peak_memory(base.device))
-    numbers, tokens = measured(bundle, epochs.events, costs)
+    asked = None if unseen is None else bundle.certify(unseen)
+    numbers, tokens = measured(bundle, epochs.events, costs, asked)
     return Outcome(name, numbers=numbers.model_dump(mode="json"), tokens=tokens)
 
 

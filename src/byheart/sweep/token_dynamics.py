@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from byheart.certification.dynamics import RecordDynamics
 from byheart.errors import ArtifactError
-from byheart.sweep.results import CELLS, NONE, read_tokens
+from byheart.sweep.results import CELLS, NONE, UNSEEN, read_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,20 @@ def read_dynamics(directory: str | Path, name: str) -> list[RecordDynamics]:
         ArtifactError: the cell has no tokens, they cannot be read, or are not whole.
     """
     return whole_dynamics(read_tokens(directory, name), Path(directory) / CELLS / name)
+
+
+def read_unseen(directory: str | Path, name: str) -> list[RecordDynamics]:
+    """The records that a cell of a sweep was asked for and had not learnt; its task must have such.
+
+    Raises:
+        ArtifactError: as `read_dynamics`.
+    """
+    tokens = {
+        of_name.removeprefix(f"{UNSEEN}_"): values
+        for of_name, values in read_tokens(directory, name).items()
+        if of_name.startswith(UNSEEN)
+    }
+    return whole_dynamics(tokens, Path(directory) / CELLS / name)
 
 
 def whole_dynamics(tokens: Mapping[str, np.ndarray], folder: Path) -> list[RecordDynamics]:

@@ -10,11 +10,27 @@ import typer
 BundleArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The bundle: what 'byheart learn' wrote.", show_default=False)
 ]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Of the Ray cluster. (default: one on this machine, for this call)",
+        show_default=False,
+    ),
+]
 BaseGgufOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|TYPE",
         help="The base for llama.cpp: a file; or f32, f16, bf16, q8_0, to make one. (default: the base's own)",
+        show_default=False,
+    ),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="local: processes on this machine; ray: a Ray cluster. (default: local)",
         show_default=False,
     ),
 ]
@@ -46,3 +62,11 @@ ModulesOption = Annotated[
     typer.Option(metavar="SPEC", help="Adapted modules, as for learn. (default: all-linear)", show_default=False),
 ]
 RetryFailedOption = Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed before again.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Cells at a time. (default: local: one, or one a card; ray: as many as have room)",
+        show_default=False,
+    ),
+]

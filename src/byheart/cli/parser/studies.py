@@ -10,12 +10,15 @@ import typer
 from byheart.cli import exits
 from byheart.cli.parser.options import (
     MODEL_HELP,
+    AddressOption,
+    EngineOption,
     JsonOption,
     LayersOption,
     MethodOption,
     ModelOption,
     ModulesOption,
     RetryFailedOption,
+    WorkersOption,
 )
 
 
@@ -27,30 +30,9 @@ def sweep(
         Path,
         typer.Option(metavar="DIR", help="Where results go; a sweep stopped there goes on.", show_default=False),
     ],
-    engine: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="local: processes on this machine; ray: a Ray cluster. (default: local)",
-            show_default=False,
-        ),
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Cells at a time. (default: local: one, or one a card; ray: as many as have room)",
-            show_default=False,
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Of the Ray cluster. (default: one on this machine, for this sweep)",
-            show_default=False,
-        ),
-    ] = None,
+    engine: EngineOption = "local",
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     retry_failed: RetryFailedOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,10 +107,9 @@ def reproduce(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Cells at a time. (default: one, or one a card)", show_default=False),
-    ] = None,
+    engine: EngineOption = "local",
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     retry_failed: RetryFailedOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -140,7 +121,9 @@ def reproduce(
             preset,
             out,
             model=model,
+            engine=engine,
             workers=workers,
+            address=address,
             retry_failed=retry_failed,
             as_json=as_json,
         )
