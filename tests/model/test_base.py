@@ -43,6 +43,20 @@ def test_the_base_is_frozen_and_in_eval_mode(tiny_model_directory):
     assert not any(parameter.requires_grad for parameter in base.model.parameters())
 
 
+def test_threads_are_no_more_than_the_process_has_cores(tiny_model_directory, monkeypatch):
+    num_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        monkeypatch.setattr("byheart.model.base.num_cores", lambda: 3)
+        load(ModelConfig(name=str(tiny_model_directory)))
+        assert torch.get_num_threads() == 3
+        torch.set_num_threads(1)
+        load(ModelConfig(name=str(tiny_model_directory)))
+        assert torch.get_num_threads() == 1, "fewer than it could have are kept"
+    finally:
+        torch.set_num_threads(num_threads)
+
+
 def test_the_identity_says_what_was_loaded_and_how(tiny_model_directory):
     base = loaded(tiny_model_directory, dtype="bfloat16", attention="eager")
     assert (base.dtype, base.device.type) == (torch.bfloat16, "cpu")

@@ -16,7 +16,7 @@ from byheart.sweep.run import run_job
 @pytest.fixture(scope="module")
 def engine():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("byheart.sweep.local._num_cores", lambda: 1)  # as many threads as the tests have
+        patch.setattr("byheart.sweep.local.num_cores", lambda: 1)  # as many threads as the tests have
         with LocalEngine(1) as engine:
             yield engine
 
@@ -113,7 +113,7 @@ def test_a_sweep_with_real_workers(tiny_grid, tmp_path):
 
 @pytest.mark.parametrize(("num_workers", "num_threads"), [(1, 8), (3, 2), (8, 1), (20, 1)])
 def test_threads_are_divided_among_workers(num_workers, num_threads, monkeypatch):
-    monkeypatch.setattr("byheart.sweep.local._num_cores", lambda: 8)
+    monkeypatch.setattr("byheart.sweep.local.num_cores", lambda: 8)
     with LocalEngine(num_workers) as engine:
         assert (engine.num_slots(), engine.num_threads) == (num_workers, num_threads)
 

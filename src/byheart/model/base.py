@@ -15,6 +15,7 @@ from byheart.errors import ModelError
 from byheart.fingerprint import file_sha256, fingerprint
 from byheart.model.catalog import Source, converted_from, locate
 from byheart.model.config import ModelConfig
+from byheart.model.cores import num_cores
 from byheart.model.quiet import quiet_transformers
 from byheart.model.rope import short_context
 
@@ -105,6 +106,8 @@ class Base:
 def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) -> Base:
     """Loads and freezes the model that ``config`` names. Safetensors only; no remote code unless asked for.
 
+    From here on torch computes with no more threads than this process has cores for; see `byheart.model.cores`.
+
     Args:
         config: which model, which numerics.
         announce: told in a sentence when something takes long.
@@ -114,6 +117,7 @@ def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) 
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    torch.set_num_threads(min(torch.get_num_threads(), num_cores()))
     source = locate(config.name, announce)
     device = _device(config.device)
     dtype = DTYPES[_dtype_name(config.dtype, device)]

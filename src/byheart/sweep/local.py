@@ -17,6 +17,7 @@ import threading
 from types import TracebackType
 from typing import IO, Self
 
+from byheart.model.cores import num_cores
 from byheart.sweep.engines import Job, Outcome
 from byheart.sweep.worker import job_line, read_outcome
 
@@ -57,7 +58,7 @@ class LocalEngine:
     @property
     def num_threads(self) -> int:
         """Of each worker."""
-        return max(_num_cores() // self._num_workers, 1)
+        return max(num_cores() // self._num_workers, 1)
 
     def num_slots(self) -> int:
         """As many as there are workers."""
@@ -174,11 +175,6 @@ class _Worker:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._said.close()
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cards() -> list[str]:
