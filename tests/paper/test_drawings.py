@@ -34,6 +34,16 @@ def test_where_ratios_are_fewer_the_forms_of_memft_have_the_rest(tmp_path):
     ]
 
 
+def test_ratios_that_the_law_has_no_cells_of_are_the_methods_own(tmp_path):
+    law = [long_text(random_ratio=ratio) for ratio in (0.6, 1.0)]
+    methods = [long_text(method, random_ratio=ratio) for method in ("sft", "memft-ot") for ratio in (0.2, 1.0)]
+    figures = grid_figures(findings_of(tmp_path, {"law": law, "long-context": methods}))
+    assert titles(figures) == [
+        *(f"Long texts, {percent} % random, SFT" for percent in (20, 60, 100)),
+        "Long texts, 100 % random, MemFT-OT",
+    ]
+
+
 def test_texts_of_different_files_are_not_taken_for_repeats(tmp_path):
     cells = [long_text(source=f"data/r{number}.jsonl") for number in (100, 0, 20)]
     findings = findings_of(tmp_path, {"law": cells, "long-context": cells})

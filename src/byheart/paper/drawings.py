@@ -111,11 +111,12 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
 
 
 def grid_figures(findings: Findings) -> dict[str, Figure]:
-    """Figures 10–13, four grids of long texts: plain fine-tuning at the most random ratios; where those are fewer, the
-    forms of MemFT at the same ones.
+    """Figures 10–13, four grids of long texts: plain fine-tuning at the most random ratios, by the law's cells where
+    those have the ratio; where ratios are fewer, the forms of MemFT.
     """
     plain = [cell for cell in findings.done("law") if cell.task == "long-context" and cell.method == "sft"]
-    others = [cell for cell in findings.done("long-context") if cell.form != "SFT"]
+    of_law = {cell.texts for cell in plain}
+    others = [cell for cell in findings.done("long-context") if cell.form != "SFT" or cell.texts not in of_law]
     grids: dict[tuple[Form, Texts], list[Finding]] = {}
     for cell in [*plain, *others]:
         grids.setdefault((cell.form, cell.texts), []).append(cell)
