@@ -19,8 +19,9 @@ from byheart.memory.record import Record, turns
 from byheart.memory.records import Memory
 from byheart.tasks.registry import TaskConfig
 
-CELL_VERSION = 1
-"""Of how a cell is run and measured; raised when the same settings and records come to other numbers."""
+CELL_VERSION = 2
+"""Of how a cell is run and measured; raised when the same settings and records come to other numbers. 2: whether a run
+has converged is judged by its loss alone where every epoch visits every record."""
 NAME_DIGITS = 16
 """64 bits: that two of 10,000 cells share a name has a chance of 3 in 10^12."""
 
@@ -37,6 +38,7 @@ class Cell:
         num_answer_tokens: ℓ, with the ends of turns where those are learnt.
         num_tokens: of prompts and answers together.
         unseen: records of the task's kind that are not learnt and asked for all the same; None: the task has none.
+        num_unseen_tokens: of theirs, prompts and answers together.
     """
 
     run: RunConfig
@@ -46,6 +48,7 @@ class Cell:
     num_answer_tokens: int
     num_tokens: int
     unseen: Memory | None = field(default=None, repr=False)
+    num_unseen_tokens: int = 0
 
     @cached_property
     def fingerprint(self) -> str:
@@ -63,7 +66,7 @@ class Cell:
     @property
     def work(self) -> int:
         """What it may take at most, as tokens that steps go through: its time is nearly in proportion to that."""
-        return self.run.learn.num_epochs(len(self.memory)) * self.num_tokens
+        return self.run.learn.num_epochs(len(self.memory)) * self.num_tokens + self.num_unseen_tokens
 
     def plain_records(self) -> list[dict[str, Any]]:
         """The records as JSON holds them; `Memory.from_pairs` reads them back."""
@@ -131,7 +134,7 @@ class Measured(_Document):
     has_converged: bool
     """See `byheart.sweep.convergence`."""
     seconds: float
-    """The whole run, loading of the base model not counted."""
+    """The whole run, unseen records asked among it; loading of the base model not counted."""
     train_seconds: float
     """Of training steps."""
     peak_memory_bytes: int | None

@@ -12,7 +12,7 @@ from typing import Any
 
 from byheart.errors import ByheartError, SettingsError
 from byheart.fingerprint import canonical_json
-from byheart.memory.encode import encode
+from byheart.memory.encode import EncodedMemory, encode
 from byheart.memory.records import Memory
 from byheart.model.catalog import load_tokenizer
 from byheart.model.config import ModelConfig
@@ -29,6 +29,7 @@ class _Made:
     num_answer_tokens: int
     num_tokens: int
     unseen: Memory | None
+    num_unseen_tokens: int
 
 
 def prepare(
@@ -67,7 +68,8 @@ def prepare(
             problems[found] += 1
         else:
             counts = found.num_answer_tokens, found.num_tokens
-            cells.append(Cell(draft.run, draft.task, draft.axes, found.memory, *counts, found.unseen))
+            asked = found.unseen, found.num_unseen_tokens
+            cells.append(Cell(draft.run, draft.task, draft.axes, found.memory, *counts, *asked))
     if problems:
         raise SettingsError("\n".join(f"{told} ({count} cells)" for told, count in problems.items()))
     return cells
@@ -76,8 +78,12 @@ def prepare(
 def _made(draft: Draft, tokenizer: Any) -> _Made:
     memory = build(draft.task, tokenizer)
     encoded = encode(memory, tokenizer, draft.run.encode)
-    unseen = None
+    unseen, num_unseen_tokens = None, 0
     if unseen_flaw(draft.task.name) is None:
         unseen = build_unseen(draft.task, tokenizer)
-        encode(unseen, tokenizer, draft.run.encode)  # raises where a certificate of them would
-    return _Made(memory, encoded.num_answer_tokens, sum(record.num_tokens for record in encoded.records), unseen)
+        num_unseen_tokens = _num_tokens(encode(unseen, tokenizer, draft.run.encode))
+    return _Made(memory, encoded.num_answer_tokens, _num_tokens(encoded), unseen, num_unseen_tokens)
+
+
+def _num_tokens(encoded: EncodedMemory) -> int:
+    return sum(record.num_tokens for record in encoded.records)

@@ -45,8 +45,8 @@ def run_cell(name: str, config: RunConfig, memory: Memory, base: Base, unseen: M
     begin_peak(base.device)
     epochs = Epochs()
     bundle = learn(memory, base, config=config.model_dump(mode="json"), reporter=epochs)
-    costs = Costs(round(time.monotonic() - started, 3), peak_memory(base.device))
     asked = None if unseen is None else bundle.certify(unseen)
+    costs = Costs(round(time.monotonic() - started, 3), peak_memory(base.device))
     numbers, tokens = measured(bundle, epochs.events, costs, asked)
     return Outcome(name, numbers=numbers.model_dump(mode="json"), tokens=tokens)
 
