@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import t
 
@@ -10,6 +10,7 @@ from byheart.paper.seeds import over_seeds
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=10))
 def test_the_interval_is_students(values):
+    assume(min(values) < max(values))
     mean = over_seeds(values)
     expected = sum(values) / len(values)
     spread = math.sqrt(sum((value - expected) ** 2 for value in values) / (len(values) - 1) / len(values))
@@ -22,6 +23,11 @@ def test_the_interval_is_students(values):
 
 def test_one_seed_has_no_interval():
     assert (over_seeds([3.0]).low, over_seeds([3.0]).high) == (None, None)
+
+
+def test_seeds_that_all_agree_have_none_either():
+    mean = over_seeds([96.7] * 3, 0, 100)
+    assert (mean.low, mean.high, mean.num_seeds) == (None, None, 3)
 
 
 def test_shares_stay_within_their_bounds():

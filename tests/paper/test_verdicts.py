@@ -7,7 +7,7 @@ from scipy import stats
 
 from byheart.paper.law_tables import law_fits
 from byheart.paper.verdicts import COLUMNS, verdicts
-from reproductions_for_tests import cell_result, findings_of, tokens_of
+from reproductions_for_tests import cell_result, failed, findings_of, tokens_of
 
 
 def found(directory, results: Any, tokens: Any = None) -> dict[str, dict[str, Any]]:
@@ -47,6 +47,22 @@ def test_a_difference_of_methods_is_judged_by_its_interval_over_seeds(other, ver
     assert row["published"] == pytest.approx(19.1 - 17.4), "at the one rank that both have"
 
 
+@pytest.mark.parametrize("gain", [0.0, 0.1])
+def test_seeds_that_agree_are_no_certainty(gain, tmp_path):
+    row = found(tmp_path, {"phonebook-equal": books({"sft": [0.5] * 2, "memft-ot": [0.5 + gain] * 2})})[MORE]
+    assert (row["ours"], row["low"], row["verdict"]) == (pytest.approx(100 * gain), None, "open")
+
+
+def test_a_rank_that_one_seed_lacks_is_left_out_of_the_comparison(tmp_path):
+    """Gains of 10 and 12 points at rank 2; at rank 4, which the second seed's SFT failed at, of 70."""
+    cells = [
+        *books({"sft": [0.1, 0.1], "memft-ot": [0.2, 0.22]}, rank=2),
+        *books({"sft": [0.2], "memft-ot": [0.9, 0.9]}, rank=4),
+    ]
+    row = found(tmp_path, {"phonebook-equal": cells})[MORE]
+    assert row["ours"] == pytest.approx(11)
+
+
 def test_only_cells_of_one_rank_and_size_are_compared(tmp_path):
     cells = [*books({"sft": [0.1]}, rank=1), *books({"memft-ot": [0.9]}, rank=2)]
     assert MORE not in found(tmp_path, {"phonebook-equal": cells})
@@ -76,11 +92,20 @@ def test_a_form_that_recalls_all_where_plain_fine_tuning_does_not(tmp_path):
         ([1.0, 1.0, 1.0], [0.9, 0.9, 0.9], "does not hold"),
         ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], "does not hold"),
         ([0.90], [1.0], "open"),
+        ([0.95, 0.95], [1.0, 1.0], "open"),  # both alike: that says nothing of a third
     ],
 )
 def test_recall_of_every_record_is_judged_by_what_plain_fine_tuning_recalls_there(plain, other, verdict, tmp_path):
     cells = books({"sft": plain, "memft-ot": other}, rank=4)
     assert found(tmp_path, {"phonebook-equal": cells})[WHOLE]["verdict"] == verdict
+
+
+def test_a_rank_at_which_a_cell_failed_is_not_whole(tmp_path):
+    whole = books({"sft": [0.7, 0.8], "memft-ot": [1.0, 1.0]}, rank=4)
+    broken = failed(books({"memft-ot": [1.0]}, rank=4)[0])
+    row = found(tmp_path, {"phonebook-equal": [*whole, broken]})[WHOLE]
+    assert row["ours"] == "SFT never, MemFT-OT never"
+    assert row["verdict"] == "open"
 
 
 def test_a_rank_that_plain_fine_tuning_was_not_run_at_decides_nothing(tmp_path):
@@ -90,15 +115,39 @@ def test_a_rank_that_plain_fine_tuning_was_not_run_at_decides_nothing(tmp_path):
 
 def test_tokens_and_the_bound_are_counted_over_every_cell(tmp_path):
     task = {"name": "long-context", "num_answer_tokens": 6}
-    cells = [cell_result(task, rank=rank) for rank in range(1, 7)]
-    tokens = {cell.name: tokens_of([0.9] * at + [0.3] + [0.9] * (6 - at)) for at, cell in enumerate(cells)}
+    cells = [cell_result(task, rank=rank) for rank in range(1, 13)]
+    tokens = {cell.name: tokens_of([0.9] * at + [0.3] + [0.9] * (11 - at)) for at, cell in enumerate(cells)}
     rows = found(tmp_path, {"law": cells}, tokens)
-    assert rows["p > 0.5 makes a token the argmax"]["over"] == "36 tokens above 0.5"
+    assert rows["p > 0.5 makes a token the argmax"]["over"] == "132 tokens above 0.5"
     assert rows["p > 0.5 makes a token the argmax"]["verdict"] == "holds"
-    assert rows["no free run fails before the earliest stubborn token"]["ours"] == 0
+    bound = rows["no free run fails before the earliest stubborn token"]
+    assert (bound["ours"], bound["verdict"]) == (0, "holds")
+    assert bound["over"] == "12 records that fail, 11 of them not stubborn from the first token on"
     rho = rows["Spearman's ρ of earliest stubborn token and first failure"]
     assert (rho["ours"], rho["low"], rho["high"], rho["published"]) == (pytest.approx(1), pytest.approx(1), 1, 0.908)
     assert rho["verdict"] == "holds"
+
+
+def test_of_few_texts_in_whatever_order_rho_says_nothing(tmp_path):
+    cells = [cell_result({"name": "long-context", "num_answer_tokens": 3}, rank=rank) for rank in (1, 2, 4)]
+    tokens = {cell.name: tokens_of([0.9] * at + [0.3] + [0.9] * (3 - at)) for at, cell in enumerate(cells)}
+    rho = found(tmp_path, {"law": cells}, tokens)["Spearman's ρ of earliest stubborn token and first failure"]
+    assert (rho["ours"], rho["low"], rho["verdict"]) == (pytest.approx(1), None, "open")
+
+
+def test_records_that_fail_at_their_first_token_cannot_break_the_bound(tmp_path):
+    cell = cell_result({"name": "scenarios"})
+    tokens = {cell.name: tokens_of([0.2, 0.9], [0.3, 0.3])}
+    row = found(tmp_path, {"scenarios": [cell]}, tokens)["no free run fails before the earliest stubborn token"]
+    assert (row["ours"], row["verdict"]) == (0, "open")
+
+
+def test_a_law_through_few_cells_is_open(tmp_path):
+    cells = [law_cell(rank, length, 0) for rank in (1, 2, 4) for length in (50, 100, 200)]
+    findings = findings_of(tmp_path, {"law": cells})
+    table = verdicts(findings, law_fits(findings))
+    assert table is not None
+    assert {str(row[0]): row[1] for row in table.rows}["the law fits long texts, all ratios"] == "open"
 
 
 def test_a_run_that_fails_early_breaks_the_bound(tmp_path):

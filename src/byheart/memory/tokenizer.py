@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 from byheart.fingerprint import fingerprint
@@ -118,4 +119,10 @@ def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
     fast = backend(tokenizer)
     if fast is None:
         return fingerprint([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
-    return fingerprint({**json.loads(fast.to_str()), "padding": None, "truncation": None})
+    return _fingerprint_of(fast.to_str())
+
+
+@lru_cache(maxsize=2)
+def _fingerprint_of(tokenizer: str) -> str:
+    """Of a tokenizer as JSON. A vocabulary takes a second to be put in order, and every memory asks anew."""
+    return fingerprint({**json.loads(tokenizer), "padding": None, "truncation": None})

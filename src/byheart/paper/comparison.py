@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from byheart.paper.findings import Finding
 from byheart.paper.published import Published
@@ -19,7 +20,7 @@ COMPARED = (
     Column("published_source", "source"),
     Column("differs_in", "differs in"),
 )
-SEEDS_NOTE = "from, to: 95 % interval over seeds (Student's t); a dash where there is one seed"
+SEEDS_NOTE = "from, to: 95 % interval over seeds (Student's t); a dash where there is one seed, or all agree"
 
 
 def compared(ours: Mean, published: Published | None, differing: Iterable[str]) -> tuple[Value, ...]:
@@ -36,6 +37,31 @@ def compared(ours: Mean, published: Published | None, differing: Iterable[str]) 
 
 def percent(cells: Sequence[Finding], share_of: Callable[[Finding], float]) -> Mean:
     """A share over cells in percent: its mean over all cells of a seed, then over seeds."""
-    seeds = sorted({cell.seed for cell in cells})
-    by_seed = [statistics.fmean(100 * share_of(cell) for cell in cells if cell.seed == seed) for seed in seeds]
-    return over_seeds(by_seed, 0, 100)
+    return mean_of([(cell.seed, cell.place, 100 * share_of(cell)) for cell in cells], 0, 100)
+
+
+def mean_of(
+    values: Iterable[tuple[int, Hashable, float]], lowest: float = -math.inf, highest: float = math.inf
+) -> Mean:
+    """The mean of a seed's values, then over seeds; of several values at one place their mean counts once.
+
+    Where a seed lacks a place that another has, as a cell of it failed, the place is left out for all: else what
+    differs between places would pass for what differs between seeds. Where no place is left all values count.
+
+    Args:
+        values: seed, place and value of each; at least one.
+        lowest: below which no such number can lie.
+        highest: above which none can.
+
+    >>> mean_of([(1, "a", 0.0), (1, "b", 8.0), (2, "a", 1.0)]).value
+    0.5
+    """
+    found: dict[int, dict[Hashable, list[float]]] = {}
+    for seed, place, value in values:
+        found.setdefault(seed, {}).setdefault(place, []).append(value)
+    shared = set.intersection(*(set(places) for places in found.values()))
+    means = [
+        statistics.fmean(statistics.fmean(each) for place, each in places.items() if not shared or place in shared)
+        for _, places in sorted(found.items())
+    ]
+    return over_seeds(means, lowest, highest)

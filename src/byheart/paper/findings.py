@@ -74,6 +74,11 @@ class Finding:
         """Of the run."""
         return self.result.run["seed"]
 
+    @property
+    def place(self) -> tuple[int, int, Texts]:
+        """Where it stands among the cells of a method and a seed: rank, size, and of long texts which."""
+        return self.lora_rank, self.size, self.texts
+
 
 @dataclass(frozen=True, eq=False)
 class Findings:

@@ -4,7 +4,8 @@
 
 t is Student's at 97.5 % with n − 1 degrees of freedom, so that the interval holds the true mean in 95 % of cases where
 the numbers are spread as a normal distribution. Shares near 0 or 1 are not; their interval is cut there, and says so by
-touching the end. One seed has no interval.
+touching the end. One seed has no interval, nor have seeds that all agree: shares come in steps, of thirty records one
+is 3 %, so that a spread of nothing tells of the steps and not of how far other seeds would lie.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Mean:
 
     Attributes:
         value: of the mean.
-        low: lower end of the 95 % interval; None where there is one seed.
+        low: lower end of the 95 % interval; None where there is one seed, or all agree.
         high: upper end.
         num_seeds: how many.
     """
@@ -47,8 +48,8 @@ def over_seeds(values: Sequence[float], lowest: float = -math.inf, highest: floa
     (Mean(value=0.5, low=None, high=None, num_seeds=1), -0.484)
     """
     mean = statistics.fmean(values)
-    if len(values) == 1:
-        return Mean(mean, None, None, 1)
+    if min(values) == max(values):
+        return Mean(mean, None, None, len(values))
     freedom = len(values) - 1
     half = _STUDENT_T[min(freedom, len(_STUDENT_T)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
     return Mean(mean, max(mean - half, lowest), min(mean + half, highest), len(values))
