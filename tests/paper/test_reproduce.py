@@ -4,7 +4,7 @@ from collections import deque
 import pytest
 
 from byheart.artifacts import read_json, write_json
-from byheart.errors import ArtifactError, InterruptedRunError, SettingsError
+from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError, SettingsError
 from byheart.paper.exhibits import EXHIBITS
 from byheart.paper.reproduce import reproduce
 from byheart.report.reproduction_files import Contents
@@ -139,12 +139,50 @@ def test_a_marker_of_an_older_byheart_is_written_anew(write_preset, tmp_path, en
     assert list(Contents.read(out).exhibits) == ["table5"]
 
 
+def test_a_marker_of_a_newer_byheart_is_left_as_it_is(write_preset, tmp_path, engine):
+    out = tmp_path / "out"
+    write_json(out / "reproduction.json", "reproduction", 99, {"preset": "small"})
+    written = (out / "reproduction.json").read_bytes()
+    with pytest.raises(NewerSchemaError):
+        reproduce(["table5"], str(write_preset()), out, engine=engine)
+    assert (out / "reproduction.json").read_bytes() == written
+    assert not (out / "tables").exists()
+
+
+def test_what_of_a_cell_is_gone_or_damaged_is_run_again_where_it_is_asked_for(write_preset, tmp_path, engine):
+    preset, out = str(write_preset("linear-rule", "scenarios")), tmp_path / "out"
+    made = reproduce(["table3", "table4"], preset, out, engine=engine)
+    lost, damaged = made.findings.done("linear-rule")
+    [other] = made.findings.done("scenarios")
+    cells = out / "sweep" / "cells"
+    (cells / lost.name / "tokens.safetensors").unlink()
+    (cells / damaged.name / "result.json").write_text("{")
+    (cells / other.name / "result.json").write_text("{")
+    told = Listener()
+    again = reproduce(["table3"], preset, out, engine=engine, reporter=told)
+    assert sorted(engine.begun[3:]) == sorted([lost.name, damaged.name])
+    assert sum("run again" in sentence for sentence in told.sentences) == 2
+    assert again.missing == ()
+
+
+def test_a_call_that_is_stopped_leaves_a_table_of_every_cell_there_is(write_preset, tmp_path, engine):
+    preset, out = str(write_preset("linear-rule", "scenarios")), tmp_path / "out"
+    reproduce(["table4"], preset, out, engine=engine)
+    polls = iter(range(1000))
+    with pytest.raises(InterruptedRunError):
+        reproduce(["table3"], preset, out, engine=engine, interrupted=lambda: next(polls) > 0)
+    assert len(read_results(out / "sweep")) == 2, "the scenarios' cell beside the first of the rule"
+
+
 def test_what_is_refused_before_anything_runs(write_preset, tmp_path, engine):
     with pytest.raises(SettingsError, match=r"unknown table or figure 'table7' \(did you mean 'table"):
         reproduce(["table7"], str(write_preset()), tmp_path / "out", engine=engine)
     flawed = {"task": {"name": "phonebook"}, "axes": {"lora_rank": [0]}}
     with pytest.raises(SettingsError, match="lora_rank"):
         reproduce(["table5"], str(write_preset(experiments={"law": [flawed]})), tmp_path / "out", engine=engine)
+    other = {"task": {"name": "phonebook"}, "axes": {"lora_rank": [1]}}
+    with pytest.raises(SettingsError, match="'linear-rule' is of task 'linear-rule', not of 'phonebook'"):
+        reproduce(["table5"], str(write_preset(experiments={"linear-rule": [other]})), tmp_path / "out", engine=engine)
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError):
         reproduce(["table5"], str(write_preset()), tmp_path / "file", engine=engine)

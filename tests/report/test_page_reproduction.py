@@ -110,7 +110,7 @@ def test_the_page_tells_what_was_found_and_shows_every_exhibit(page):
         "How it was made",
     ]
     assert page.sentence.startswith("11 of the paper's tables and figures, by preset by hand.yaml: 30 of 31 cells ran")
-    assert "the law fits with R² 1.000; of 12 claims 7 hold, 5 are open." in page.sentence
+    assert "the law fits with R² 1.000; of 12 claims 4 hold, 8 are open." in page.sentence
     assert not page.is_good, "a cell failed"
 
 
@@ -133,7 +133,7 @@ def test_figures_are_the_pages_own_where_their_cells_are_there(page):
     [convergence] = blocks(section(page, "Figures 7–9"), Charts)
     shares = convergence.views["stubborn tokens: sft"]
     assert [series.name for series in shares.series] == [
-        f"rank {rank}, seed {seed}" for rank in (1, 2) for seed in (1, 2)
+        f"rank {rank}, 20 tokens, seed {seed}" for rank in (1, 2) for seed in (1, 2)
     ]
     assert shares.series[0].points[:2] == [(1, 0.9), (2, 0.45)]
     titles = [charts.title for charts in blocks(section(page, "Figure 3"), Charts)]
@@ -197,7 +197,9 @@ def test_the_page_works_in_the_browser_on_a_phone_and_a_hostile_error_does_nothi
     plot.focus()
     tab.keyboard.press("End")
     tab.wait_for_function(
-        "text => document.querySelector('#tip').innerText.includes(text)", arg="rank 1, seed 1", timeout=10_000
+        "text => document.querySelector('#tip').innerText.includes(text)",
+        arg="rank 1, 20 tokens, seed 1",
+        timeout=10_000,
     )
     assert tab.locator(".notes li").count() > 10
 

@@ -26,7 +26,7 @@ class EpochEvent:
         objective: mean over steps, nats.
         nll_nats: mean loss of the visited answer tokens.
         num_visited_records: records that the schedule chose.
-        num_stubborn_tokens: of all records, the answer tokens at or below p = 0.5 when last seen.
+        num_stubborn_tokens: of all records shown so far, the answer tokens at or below p = 0.5 when last seen.
         num_certified_records: of all records, those whose every token was above 0.5 when last seen.
         num_records: of the memory.
         seconds: of this epoch's training.

@@ -56,8 +56,8 @@ def dynamics_figure(findings: Findings) -> Figure | None:
         return None
     found = [(cell, each) for cell in cells for each in findings.dynamics(cell)]
     shown = [(cell, each) for cell, each in found if cell.method == "sft"] or found
-    most_random = max(cell.texts for cell, _ in shown)
-    shown = [(cell, each) for cell, each in shown if cell.texts == most_random]
+    most_random, placement = max(cell.texts for cell, _ in shown), shown[0][0].placement
+    shown = [(cell, each) for cell, each in shown if (cell.texts, cell.placement) == (most_random, placement)]
     lengths = sorted({cell.size for cell, _ in shown})
     middle = lengths[len(lengths) // 2]
     records = [each for _, each in found]
@@ -94,15 +94,12 @@ def convergence_figures(findings: Findings) -> dict[str, Figure]:
     cells = _first_seed([cell for cell in cells if cell.size == largest])
     courses: dict[Form, list[DrawnCourse]] = {form: [] for form in ALL_FORMS}
     for cell in _by_rank(cells):
-        if (course := findings.course(cell)) is not None:
-            courses[cell.form].append(_drawn(cell, course))
+        courses[cell.form].append(_drawn(cell, findings.course(cell)))
     every = [course for each in courses.values() for course in each]
-    if not every:
-        return {}
     num_epochs = max(len(course.nll_nats) for course in every)
     top_nats = max(max(course.nll_nats) for course in every)
     task = {"phonebook": "PhoneBook"}.get(cells[0].task, cells[0].task)
-    what = f"{task}, {cells[0].measured.num_answer_tokens:,} answer tokens, equal budget"
+    what = f"{task}, {cells[0].measured.num_answer_tokens:,} answer tokens"
     return {
         f"figure{number}": convergence(courses[form], f"{form}, {what}", num_epochs, top_nats)
         for number, form in enumerate(ALL_FORMS, 7)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from byheart.certification.dynamics import RecordDynamics
+from byheart.errors import ArtifactError
 from byheart.paper.preset import ExperimentName, Preset
 from byheart.paper.published import FORMS, Form
 from byheart.report.reproduction_files import SWEEP
@@ -63,6 +64,12 @@ class Finding:
     def size(self) -> int:
         """Answer tokens that were asked for; where the task has another measure, those that there are."""
         return self.result.task.get("num_answer_tokens") or self.measured.num_answer_tokens
+
+    @property
+    def placement(self) -> str:
+        """Adapted layers and modules."""
+        placement = self.result.run["placement"]
+        return f"{placement['layers']}/{placement['modules']}"
 
     @property
     def texts(self) -> Texts:
@@ -135,7 +142,14 @@ class Findings:
             self._unseen[finding.name] = read_unseen(self.directory / SWEEP, finding.name)
         return self._unseen[finding.name]
 
-    def course(self, finding: Finding) -> Course | None:
-        """Every epoch of a cell; None where an earlier byheart ran it, which kept none."""
+    def course(self, finding: Finding) -> Course:
+        """Every epoch of a cell.
+
+        Raises:
+            ArtifactError: an earlier byheart ran it, which kept none.
+        """
         directory = self.directory / SWEEP
-        return course_of(read_tokens(directory, finding.name), directory / CELLS / finding.name)
+        folder = directory / CELLS / finding.name
+        if (course := course_of(read_tokens(directory, finding.name), folder)) is None:
+            raise ArtifactError(f"{folder} has no epochs; remove it, and the cell is run again")
+        return course

@@ -23,6 +23,15 @@ ExperimentName = Literal[
 and lengths. phonebook: every method as published. phonebook-equal: every method with MemFT-SW's rate, epochs and
 batches. linear-rule, scenarios: Tables 3 and 4. convergence: runs whose epochs are drawn."""
 
+_TASKS: dict[ExperimentName, tuple[str, ...]] = {
+    "law": ("long-context", "phonebook"),
+    "long-context": ("long-context",),
+    "phonebook": ("phonebook",),
+    "phonebook-equal": ("phonebook",),
+    "linear-rule": ("linear-rule",),
+    "scenarios": ("scenarios",),
+}
+"""Experiment → what its cells may learn, where its tables and figures are of that alone."""
 _DIRECTORY = Path(__file__).parent / "presets"
 
 
@@ -51,7 +60,15 @@ class Preset(Settings):
         sections = self.experiments.get(experiment)
         if not sections:
             return []
-        return expand(Grid(base=self.base, grids=sections), f"{source}: {experiment}")
+        drafts = expand(Grid(base=self.base, grids=sections), f"{source}: {experiment}")
+        allowed = _TASKS.get(experiment)
+        for draft in drafts if allowed else ():
+            if draft.task.name not in allowed:
+                told = " or ".join(map(repr, allowed))
+                raise SettingsError(
+                    f"{source}: experiment {experiment!r} is of task {told}, not of {draft.task.name!r}"
+                )
+        return drafts
 
     def with_model(self, model: str | None) -> Preset:
         """The same cells on another base model; None: on its own."""

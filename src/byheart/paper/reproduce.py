@@ -27,7 +27,7 @@ from byheart.sweep.engines import Engine, build
 from byheart.sweep.grid import Draft
 from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import Silent, SweepReporter
-from byheart.sweep.results import need_pyarrow, read_result, write_table
+from byheart.sweep.results import find_result, need_pyarrow, write_table
 
 __all__ = ["Reproduction", "reproduce"]
 
@@ -82,6 +82,7 @@ def reproduce(
     directory = Path(out)
     with locked(directory):
         cells: dict[ExperimentName, list[Cell]] = {}
+        results: dict[ExperimentName, list[CellResult]] = {}
         if asked:
             every = iter(prepare([draft for each in drafts.values() for draft in each], reporter.say))
             cells = {experiment: [next(every) for _ in each] for experiment, each in drafts.items()}
@@ -89,16 +90,19 @@ def reproduce(
             took = found.took or "nobody has measured how long all of it takes"
             reporter.say(f"{len(wanted):,} cells; {took}")
             sweep = Sweep(list(wanted.values()), directory / SWEEP, reporter, interrupted)
-            sweep.run(chosen_engine, retry_failed=retry_failed)
-        findings = Findings(found, directory, _results(cells, directory))
+            try:
+                sweep.run(chosen_engine, retry_failed=retry_failed)
+            finally:
+                results = _results(cells, directory)
+        findings = Findings(found, directory, results)
         return write(names, findings, Origin(preset, model), reporter, interrupted)
 
 
 def _results(cells: dict[ExperimentName, list[Cell]], directory: Path) -> dict[ExperimentName, list[CellResult]]:
-    """The results there are, of experiments that were not asked for as well; the sweep's table is made of them all."""
+    """The whole results there are, of experiments that were not asked for as well; the sweep's table is made of all."""
     by_name: dict[str, CellResult] = {}
     for name in dict.fromkeys(cell.name for each in cells.values() for cell in each):
-        if (result := read_result(directory / SWEEP, name)) is not None:
+        if (result := find_result(directory / SWEEP, name, lambda _: None)) is not None:
             by_name[name] = result
     if by_name:
         write_table(directory / SWEEP, by_name.values())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from byheart.errors import ArtifactError, InterruptedRunError
+from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError
 from byheart.fingerprint import fingerprint
 from byheart.law.fits import LAW_FILE
 from byheart.paper.exhibits import EXHIBITS
@@ -73,7 +73,7 @@ def write(
         interrupted: asked before each.
 
     Raises:
-        ArtifactError: a file cannot be written.
+        ArtifactError: a file cannot be written, or a newer byheart made what is there.
         InterruptedRunError: ``interrupted`` said so; the marker is as it was.
     """
     directory, before = findings.directory, _earlier(findings)
@@ -135,9 +135,15 @@ def _conclude(findings: Findings, origin: Origin, exhibits: dict[str, StoredExhi
 
 
 def _earlier(findings: Findings) -> Contents | None:
-    """What was made of the same preset; None where that is nothing, or cannot be read and is written anew."""
+    """What was made of the same preset; None where that is nothing, or cannot be read and is written anew.
+
+    Raises:
+        NewerSchemaError: a newer byheart made it, which is not written over.
+    """
     try:
         contents = Contents.read(findings.directory)
+    except NewerSchemaError:
+        raise
     except ArtifactError:
         return None
     return contents if contents.preset_fingerprint == _fingerprint(findings.preset) else None

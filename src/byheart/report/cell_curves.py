@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from byheart.certification.dynamics import RecordDynamics
 from byheart.report.answers import rounded
 from byheart.report.blocks import Axis, Block, Chart, Charts, Point, Prose, Rule, Series
-from byheart.report.sweep_files import Row
+from byheart.report.sweep_files import Row, content_of
 
 MOST_TOKENS = 200_000
 """Of all curves of a page together: about 4 MB."""
@@ -45,7 +45,7 @@ def cell_curves(rows: Iterable[Row], records: Mapping[str, Sequence[RecordDynami
 
 def _name(row: Row) -> str:
     size = f"rank {row['lora_rank']:,}, {row['num_answer_tokens']:,} tokens"
-    return f"{size}, {row['task']}, {row['method']}, seed {row['seed']} ({row['cell'][:8]})"
+    return f"{size}, {content_of(row)}, {row['method']}, {row['placement']}, seed {row['seed']} ({row['cell'][:8]})"
 
 
 def curve(records: Sequence[RecordDynamics]) -> Chart:

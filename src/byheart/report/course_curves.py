@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ MOST_LINES = 300
 MOST_POINTS = 200
 """Of a line: with `MOST_LINES` of both quantities about 2 MB."""
 _DIGITS = 5
+CURRICULUM = "memft-sw-curriculum"
+_NOT_SHOWN = "Of a record that the curriculum has not shown yet no token counts as stubborn."
 _NOTE = f"A line a cell, by rank, then by answer tokens; of long runs {MOST_POINTS} epochs, evenly apart."
 
 
@@ -69,9 +71,10 @@ def course_curves(files: SweepFiles) -> list[Block]:
         for group, rows in files.groups().items():
             mine = [row for row in _ordered(rows) if row["cell"] in shown]
             if mine:
-                lines = _lines(mine, [shown[row["cell"]] for row in mine])
+                lines = course_lines(mine, [shown[row["cell"]] for row in mine])
+                note = " ".join(each for each in (_NOTE, unseen_note(row["method"] for row in mine)) if each)
                 losses[f"loss: {group}"], stubborn[f"stubborn tokens: {group}"] = course_charts(
-                    lines, num_epochs, top_nats, _NOTE
+                    lines, num_epochs, top_nats, note
                 )
         blocks.append(Charts("Convergence, as training saw it", losses | stubborn))
     if num_left := len(known) - len(shown):
@@ -87,20 +90,30 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["lora_rank"], row["num_answer_tokens"], row["seed"], row["cell"]))
 
 
-def _lines(rows: Sequence[Row], courses: Sequence[Course]) -> list[CourseLine]:
+def course_lines(rows: Sequence[Row], courses: Sequence[Course]) -> list[CourseLine]:
+    """A line for each cell, named by its rank, its length, and its seed where there are several.
+
+    Args:
+        rows: of the cells.
+        courses: of each, its epochs.
+    """
     has_seeds = len({row["seed"] for row in rows}) > 1
     return [
         CourseLine(
             f"rank {row['lora_rank']:,}, {row['num_answer_tokens']:,} tokens"
             + (f", seed {row['seed']}" if has_seeds else ""),
-            course_points(row, course),
+            _points(row, course),
         )
         for row, course in zip(rows, courses, strict=True)
     ]
 
 
-def course_points(row: Row, course: Course) -> list[tuple[int, float, float]]:
-    """A cell's run as a line has it; of a long one no more than `MOST_POINTS` epochs."""
+def unseen_note(methods: Iterable[str]) -> str:
+    """What is to be said of methods that show records one after the other; nothing of others."""
+    return _NOT_SHOWN if CURRICULUM in methods else ""
+
+
+def _points(row: Row, course: Course) -> list[tuple[int, float, float]]:
     return [
         (at + 1, course.nll_nats[at], course.num_stubborn_tokens[at] / row["num_answer_tokens"])
         for at in thinned(len(course.nll_nats))

@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from byheart.certification.dynamics import Dynamics
 from byheart.report.blocks import Block, Chart, Charts, HeatMap, HeatMaps
 from byheart.report.cell_curves import cell_curves
-from byheart.report.course_curves import CourseLine, course_charts, course_points
+from byheart.report.course_curves import course_charts, course_lines, unseen_note
 from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
 from byheart.report.heat_maps import heat_map
 from byheart.report.law_blocks import law_blocks
 from byheart.report.reproduction_files import GROUP, ReproductionFiles
-from byheart.report.sweep_files import Row
-from byheart.sweep.course import Course
-from byheart.sweep.texts import texts_of
-
-LONG_TEXTS = "long-context"
+from byheart.report.sweep_files import LONG_TEXTS, Row, content_of
 
 
 def law_figure(files: ReproductionFiles) -> list[Block]:
@@ -48,9 +44,9 @@ def landscapes(files: ReproductionFiles) -> list[Block]:
     views: dict[str, HeatMap] = {}
     for experiment, quantity in ((LONG_TEXTS, "token accuracy"), ("phonebook-equal", "exact match")):
         rows = files.rows(experiment)
-        for what in sorted({_texts(row) for row in rows}):
+        for what in sorted({content_of(row) for row in rows}):
             for method in _methods(rows):
-                mine = [row for row in rows if row["method"] == method and _texts(row) == what]
+                mine = [row for row in rows if row["method"] == method and content_of(row) == what]
                 if found := heat_map(mine, quantity):
                     views[f"{quantity}, {what}: {method}"] = found
     return [HeatMaps("Accuracy over rank and length", views)] if views else []
@@ -68,8 +64,10 @@ def convergence(files: ReproductionFiles) -> list[Block]:
     views: dict[str, Chart] = {}
     for method in _methods(rows):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: (row["lora_rank"], row["cell"]))
-        lines = [_line(row, courses[row["cell"]]) for row in mine]
-        views[f"loss: {method}"], views[f"stubborn tokens: {method}"] = course_charts(lines, num_epochs, top_nats)
+        lines = course_lines(mine, [courses[row["cell"]] for row in mine])
+        views[f"loss: {method}"], views[f"stubborn tokens: {method}"] = course_charts(
+            lines, num_epochs, top_nats, unseen_note([method])
+        )
     return [Charts("Convergence, as training saw it", views)]
 
 
@@ -84,14 +82,3 @@ def probability_grid(files: ReproductionFiles) -> list[Block]:
 def _methods(rows: Sequence[Row]) -> list[str]:
     """In the order in which they were run."""
     return list(dict.fromkeys(row["method"] for row in rows))
-
-
-def _texts(row: Row) -> str:
-    if row["task"] != LONG_TEXTS:
-        return row["task"]
-    task = {name: row.get(f"task.{name}") for name in ("random_ratio", "source")}
-    return f"{LONG_TEXTS}, {texts_of(task).name}"
-
-
-def _line(row: Row, course: Course) -> CourseLine:
-    return CourseLine(f"rank {row['lora_rank']:,}, seed {row['seed']}", course_points(row, course))

@@ -22,6 +22,8 @@ from byheart.sweep.results import TABLE_FILE
 
 MARKER_FILE, SWEEP = "reproduction.json", "sweep"
 KIND, SCHEMA_VERSION = "reproduction", 2
+THRESHOLD_CLAIM = "p > 0.5 makes a token the argmax"
+"""Among the findings; its row has the number of tokens that contradict it, and over how many that is."""
 GROUP = "group"
 """The column by which the cells of ``law.json`` are grouped."""
 

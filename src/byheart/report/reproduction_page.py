@@ -13,7 +13,7 @@ from pathlib import Path
 
 from byheart.report.blocks import Block, Facts, Figure, Listing, Page, Prose, Section, Table, Value, image_source
 from byheart.report.paper_blocks import convergence, dynamics_figure, landscapes, law_figure, probability_grid
-from byheart.report.reproduction_files import Contents, ReproductionFiles, StoredTable
+from byheart.report.reproduction_files import THRESHOLD_CLAIM, Contents, ReproductionFiles, StoredTable
 from byheart.report.sweep_page import cells_provenance, cells_table
 
 MOST_PICTURE_BYTES = 3_000_000
@@ -102,11 +102,11 @@ def _headline(files: ReproductionFiles) -> list[tuple[str, Value]]:
     ]
     if files.sweep is not None:
         rows.append(("cells done", f"{len(files.sweep.done):,} of {len(files.sweep.rows):,}"))
-    if (figure3 := files.contents.exhibits.get("figure3")) is not None and figure3.tables:
-        [counted] = figure3.tables
-        of_all = dict(zip([column.name for column in counted.columns], counted.rows[-1], strict=True))
-        rows.append(("tokens above p = 0.5", of_all["num_above"]))
-        rows.append(("of these not the argmax", of_all["num_counterexamples"]))
+    if contents.findings is not None:
+        names = [column.name for column in contents.findings.columns]
+        by_claim = {row[0]: dict(zip(names, row, strict=True)) for row in contents.findings.rows}
+        if told := by_claim.get(THRESHOLD_CLAIM):
+            rows.append(("not the argmax", f"{told['ours']} of {told['over']}"))
     if files.fits is not None:
         rows.append(("R² of the law, lowest", f"{min(fit.quality.r_squared for fit in files.fits.all_fits):.3f}"))
     return rows

@@ -13,9 +13,11 @@ from byheart.law.fits import LAW_FILE, LawFits
 from byheart.law.observation import DONE
 from byheart.sweep.course import Course, course_of
 from byheart.sweep.results import CELLS, GRID_FILE, TOKENS_FILE, read_results, read_tokens
+from byheart.sweep.texts import texts_of
 from byheart.sweep.token_dynamics import whole_dynamics
 
 Row = Mapping[str, Any]
+LONG_TEXTS = "long-context"
 _MAY_GROUP = ("model", "task", "method", "placement")
 _SIZES = {"task.num_answer_tokens", "task.num_pairs", "task.num_records"}
 """Settings of a task that only say how large it is."""
@@ -93,3 +95,11 @@ class SweepFiles:
         for row in self.done:
             groups.setdefault(", ".join(str(row[name]) for name in differing), []).append(row)
         return dict(sorted(groups.items()))
+
+
+def content_of(row: Row) -> str:
+    """What a cell learnt: its task and, of long texts, which."""
+    if row["task"] != LONG_TEXTS:
+        return row["task"]
+    task = {name: row.get(f"task.{name}") for name in ("random_ratio", "source")}
+    return f"{LONG_TEXTS}, {texts_of(task).name}"

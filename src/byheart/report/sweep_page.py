@@ -26,6 +26,7 @@ _NUMBERS = (
     "nll_drop_nats",
     "token_accuracy",
     "exact_match",
+    "unseen_exact_match",
     "min_probability",
     "earliest_stubborn_position",
     "first_failure_position",
@@ -135,7 +136,7 @@ def cells_table(rows: Sequence[Row]) -> Table:
     """Every cell: what it was and what it measured."""
     own = sorted(name for name in rows[0] if name.startswith("task."))
     names = [*_FIRST_COLUMNS, *own, *_NUMBERS]
-    shown = [name for name in names if any(row[name] is not None for row in rows)]
+    shown = [name for name in names if any(row.get(name) is not None for row in rows)]
     return Table(
         "Every cell", [name.replace("_", " ") for name in shown], [[row[name] for name in shown] for row in rows]
     )
@@ -153,7 +154,11 @@ def _provenance(files: SweepFiles) -> list[Block]:
     if not files.has_grid:
         blocks.append(Prose("Its grid is not kept beside the table; every setting of a cell is in its result.json."))
     elif any(row.get("task.source") is not None for row in files.rows):
-        blocks.append(Prose("The files that the grid names as source are read where they are, and are not kept."))
+        blocks.append(
+            Prose(
+                "Files that the grid names as source are not kept; a relative one is sought where the command is given."
+            )
+        )
     return blocks
 
 

@@ -19,7 +19,7 @@ class Course:
 
     Attributes:
         nll_nats: mean loss of the answer tokens that the epoch visited, each just before the step that learnt from it.
-        num_stubborn_tokens: of all records, the answer tokens at or below p = 0.5 when last seen.
+        num_stubborn_tokens: of all records shown so far, the answer tokens at or below p = 0.5 when last seen.
     """
 
     nll_nats: tuple[float, ...]

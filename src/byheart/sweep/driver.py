@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from byheart.artifacts import locked
-from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError
+from byheart.errors import InterruptedRunError
 from byheart.sweep.cell import Cell, CellResult, Measured
 from byheart.sweep.engines import Engine, Job, Outcome, build
 from byheart.sweep.grid import as_text, expand, read_grid
 from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import Pace, Silent, Standing, SweepReporter
-from byheart.sweep.results import need_pyarrow, read_result, write_grid, write_result, write_table
+from byheart.sweep.results import find_result, need_pyarrow, write_grid, write_result, write_table
 
 _TICK_SECONDS = 0.25
 _SECONDS_BETWEEN_TABLES = 30.0
@@ -121,13 +121,7 @@ class Sweep:
     def _find(self, *, retry_failed: bool) -> None:
         """Takes in the results that earlier starts left."""
         for name, cell in self.cells.items():
-            try:
-                result = read_result(self.directory, name)
-            except NewerSchemaError:
-                raise
-            except ArtifactError as error:
-                self.reporter.say(f"warning: {error}. It is run again.")
-                continue
+            result = find_result(self.directory, name, self.reporter.say)
             if result is None or result.fingerprint != cell.fingerprint:
                 continue
             if result.status == "done" or not retry_failed:

@@ -114,7 +114,7 @@ def as_text(source: str | Path | Mapping[str, Any]) -> str:
         plain = read_grid(source).model_dump(mode="json", exclude_unset=True)
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     try:
-        return Path(source).read_text(encoding="utf-8")
+        return Path(source).read_bytes().decode("utf-8")  # its line ends are its own
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {source}: {error}") from error
 

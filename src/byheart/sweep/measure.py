@@ -60,9 +60,9 @@ def measured(
         ``nll_nats`` (fp32, as the certificate has them: p made of the loss again could come to lie on the other side of
         one half), ``token_rank`` (int32) and ``is_free_right`` (bool); of each record ``num_tokens``,
         ``earliest_stubborn`` and ``first_failure`` (int32, -1 where there is none); of each epoch ``epoch_nll_nats``
-        (fp32, mean loss of the answer tokens it visited) and ``epoch_stubborn_tokens`` (int32, of all records, those at
-        or below one half when last seen). Of records that were not learnt ``unseen_p``, ``unseen_token_rank``,
-        ``unseen_num_tokens`` and ``unseen_first_failure``, where there are any.
+        (fp32, mean loss of the answer tokens it visited) and ``epoch_stubborn_tokens`` (int32, of all records shown so
+        far, those at or below one half when last seen). Of records that were not learnt ``unseen_p``,
+        ``unseen_token_rank``, ``unseen_num_tokens`` and ``unseen_first_failure``, where there are any.
     """
     certificate, manifest = bundle.certificate, bundle.manifest
     right = free_rights(bundle)

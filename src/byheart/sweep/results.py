@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,31 @@ def read_result(directory: Path, name: str) -> CellResult | None:
         return CellResult.model_validate(read_json(path, KIND, SCHEMA_VERSION))
     except ValidationError as error:
         raise ArtifactError(f"{path} is not a whole result; remove {path.parent}, and the cell is run again") from error
+
+
+def find_result(directory: Path, name: str, say: Callable[[str], None]) -> CellResult | None:
+    """A cell's result where it is whole; None where the cell is to be run.
+
+    Args:
+        directory: of the sweep.
+        name: of the cell.
+        say: told of what is there and not whole.
+
+    Raises:
+        NewerSchemaError: a newer byheart wrote it.
+    """
+    try:
+        result = read_result(directory, name)
+    except NewerSchemaError:
+        raise
+    except ArtifactError as error:
+        say(f"warning: {error}. It is run again.")
+        return None
+    tokens = directory / CELLS / name / TOKENS_FILE
+    if result is not None and result.status == "done" and not tokens.is_file():
+        say(f"warning: {tokens} is missing. The cell is run again.")
+        return None
+    return result
 
 
 def read_tokens(directory: str | Path, name: str) -> dict[str, np.ndarray]:
