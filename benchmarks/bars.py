@@ -1,7 +1,9 @@
 """The bars of `time_to_exact.py`: how many times byheart's seconds the others are to take, and whether they do.
 
-Seconds are of training, evaluation left out on all sides. A side that was not exact at its end would have taken longer
-than it ran: its multiple is a lower bound.
+Seconds are of training, evaluation left out on all sides; what byheart takes with its own looks at how far it is, which
+also steer it, is told beside. A side that was cut off before it was exact would have taken longer than it ran, if with
+its settings it can be exact: its multiple is then a lower bound. One that came to the end of its own budget without
+being exact tells of its settings and not of its speed.
 """
 
 from __future__ import annotations
@@ -49,10 +51,18 @@ def _seconds(name: str, least: int, side: dict[str, Any] | None, ours: dict[str,
     if side is None:
         return f"{bar}: not run."
     multiple = side["seconds"] / ours["seconds"]
+    told = f"{multiple:.1f} times{_with_looks(side, ours)}"
     if side["is_exact"]:
-        return f"{bar}: {'holds' if multiple >= least else 'does not hold'}, {multiple:.1f} times."
-    ran = f"not exact yet after {multiple:.1f} times byheart's seconds"
-    return f"{bar}: {'holds' if multiple >= least else 'open'}, {ran}."
+        return f"{bar}: {'holds' if multiple >= least else 'does not hold'}, {told}."
+    if not side["was_cut_off"]:
+        return f"{bar}: open, not exact at the end of its own budget, {told} byheart's seconds."
+    holds = multiple >= least and side["can_be_exact"]
+    return f"{bar}: {'holds' if holds else 'open'}, not exact yet when it was cut off after {told} byheart's seconds."
+
+
+def _with_looks(side: dict[str, Any], ours: dict[str, Any]) -> str:
+    seconds = ours["notes"].get("seconds_with_looks")
+    return f" ({side['seconds'] / seconds:.1f} with byheart's own looks counted)" if seconds else ""
 
 
 def _memory(side: dict[str, Any] | None, ours: dict[str, Any]) -> str:

@@ -38,6 +38,8 @@ import byheart
 from byheart.memory.information import compressed_bits
 
 QUICK_SIDES, QUICK_RECORDS = ["byheart", "trl", "trainer"], 20
+_ASKED = ("settings", "records", "num_records", "num_threads")
+"""What makes a point of a grid another run."""
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def main() -> None:
     answers = [record.answer for record in byheart.Memory.from_file(arguments.records)][: arguments.num_records]
     runs: list[dict[str, Any]] = []
     for side, repeat in measure.alternating(arguments.sides, arguments.repeats):
-        runs.append(run_side(side, best_settings(side), arguments, measure.FIRST_SEED + repeat))
+        runs.append(run_side(side, best_settings(side, arguments), arguments, measure.FIRST_SEED + repeat))
         rows = [row(name, runs, compressed_bits(answers)) for name in arguments.sides if of_side(name, runs)]
         report = {
             "records": arguments.records.name,
@@ -100,6 +102,10 @@ def row(side: str, runs: list[dict[str, Any]], bits: int) -> dict[str, Any]:
         "side": side,
         "label": importlib.import_module(SIDES[side]).LABEL,
         "is_exact": worst["is_exact"],
+        "was_cut_off": _was_cut_off(worst),
+        "can_be_exact": _can_be_exact(worst),
+        "settings": worst["job"]["settings"],
+        "num_runs": len(mine),
         "seconds": median("seconds"),
         "evaluation_seconds": median("evaluation_seconds"),
         "epochs": median("epochs"),
@@ -107,11 +113,28 @@ def row(side: str, runs: list[dict[str, Any]], bits: int) -> dict[str, Any]:
         "best_epoch": worst["best_epoch"],
         "lora_rank": worst["lora_rank"],
         "num_parameters": worst["num_parameters"],
-        "bits_per_parameter": bits / worst["num_parameters"],
+        "bits_per_parameter": bits / worst["num_parameters"] if worst["is_exact"] else None,
         "peak_bytes": median("peak_bytes"),
         "peak_above_model_bytes": median("peak_above_model_bytes") if worst["peak_above_model_bytes"] else None,
         "notes": {name: statistics.median(run["notes"][name] for run in mine) for name in worst["notes"]},
     }
+
+
+def _was_cut_off(run: dict[str, Any]) -> bool:
+    """Whether a run ended before it was exact and before its own budget did."""
+    job, own = run["job"], run["job"]["settings"].get("epochs")
+    by_epochs = job["max_epochs"] is not None and run["epochs"] >= job["max_epochs"] and job["max_epochs"] != own
+    by_seconds = job["max_seconds"] is not None and run["seconds"] >= job["max_seconds"]
+    return not run["is_exact"] and (by_epochs or by_seconds)
+
+
+def _can_be_exact(run: dict[str, Any]) -> bool:
+    """Whether a side's settings were exact in its recorded grid; settings that nobody chose are taken to be."""
+    module, path = importlib.import_module(SIDES[run["job"]["side"]]), _grid_file(run["job"]["side"])
+    if not module.GRID:
+        return True
+    tried = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return any(each["is_exact"] and each["job"]["settings"] == run["job"]["settings"] for each in tried)
 
 
 def of_side(side: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,12 +145,25 @@ def of_side(side: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def text(report: dict[str, Any]) -> str:
     """The table, where it was measured, and whether the bars hold, in Markdown."""
     rows, num_records, num_threads = report["rows"], report["num_records"], report["num_threads"]
-    num_runs = len(of_side(rows[0]["side"], report["runs"]))
+    numbers = {row["num_runs"] for row in rows}
+    runs = "one run" if numbers == {1} else f"medians of {' or '.join(map(str, sorted(numbers)))} runs"
     where = (
         f"{num_records} records of {report['records']}, {num_threads} {'thread' if num_threads == 1 else 'threads'}, "
-        f"{report['machine']}; {'one run' if num_runs == 1 else f'medians of {num_runs} runs'} a side."
+        f"{report['machine']}; {runs} a side."
     )
-    return f"{table(rows, num_records)}\n\n{where}\n\n{verdict(rows, num_records)}"
+    settings = "\n".join(f"- {row['label']}: {_chosen(row)}" for row in rows if row["settings"])
+    return f"{table(rows, num_records)}\n\n{where}\n\n{settings}\n\n{verdict(rows, num_records)}"
+
+
+def _chosen(row: dict[str, Any]) -> str:
+    """A side's settings, and how much of its grid they are the best of."""
+    module, path = importlib.import_module(SIDES[row["side"]]), _grid_file(row["side"])
+    told = _point(row["settings"])
+    if not module.GRID:
+        return f"{told}."
+    tried = [run["job"]["settings"] for run in json.loads(path.read_text("utf-8"))] if path.exists() else []
+    num_tried = sum({**module.SETTINGS, **choice} in tried for choice in module.GRID)
+    return f"{told}; of the {len(module.GRID)} points of its grid {num_tried} were run."
 
 
 def table(rows: list[dict[str, Any]], num_records: int) -> str:
@@ -147,7 +183,7 @@ def table(rows: list[dict[str, Any]], num_records: int) -> str:
             f"{side['best_num_exact'] / num_records:.2f}",
             f"{side['lora_rank']}",
             f"{side['num_parameters']:,}",
-            f"{side['bits_per_parameter']:.4f}",
+            "" if side["bits_per_parameter"] is None else f"{side['bits_per_parameter']:.4f}",
             measure.megabytes(side["peak_bytes"]),
             measure.megabytes(side["peak_above_model_bytes"]),
         ]
@@ -190,11 +226,12 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
     """Tries the settings of a side's GRID that its file does not hold yet; the file is written anew after each, and
     its table once there is something in it.
     """
-    module, path = importlib.import_module(SIDES[side]), _grid_file(side)
+    module, path = importlib.import_module(SIDES[side]), _grid_file(side, is_quick=arguments.quick)
     runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     for choice in module.GRID:
         settings = {**module.SETTINGS, **choice}
-        if all(run["job"]["settings"] != settings for run in runs):
+        asked = (settings, arguments.records.name, arguments.num_records, arguments.threads)
+        if all(tuple(run["job"][name] for name in _ASKED) != asked for run in runs):
             runs.append(run_side(side, settings, arguments, measure.FIRST_SEED))
             measure.write(path, runs)
     print(measure.publish(path, runs, grid_text(runs)))
@@ -225,9 +262,11 @@ def _point(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def best_settings(side: str) -> dict[str, Any]:
-    """The best of a side's recorded grid; where there is none, what its file says."""
+def best_settings(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The best of a side's recorded grid; where there is none, what its file says. The table says which."""
     path = _grid_file(side)
+    if arguments.quick and not path.exists():
+        path = _grid_file(side, is_quick=True)
     if not path.exists():
         return importlib.import_module(SIDES[side]).SETTINGS
     return min(json.loads(path.read_text(encoding="utf-8")), key=_how_good)["job"]["settings"]
@@ -240,8 +279,8 @@ def _how_good(run: dict[str, Any]) -> tuple[float, ...]:
     return (1, -run["best_num_exact"], run["best_epoch"])
 
 
-def _grid_file(side: str) -> Path:
-    return measure.RESULTS / f"{side}_grid.json"
+def _grid_file(side: str, *, is_quick: bool = False) -> Path:
+    return measure.RESULTS / f"{side}_grid{'_quick' if is_quick else ''}.json"
 
 
 def _arguments() -> argparse.Namespace:
@@ -262,6 +301,10 @@ def _arguments() -> argparse.Namespace:
     arguments.sides = arguments.sides or (QUICK_SIDES if quick else list(SIDES))
     if unknown := [side for side in arguments.sides if side not in SIDES]:
         parser.error(f"no side {', '.join(unknown)}; there are {', '.join(SIDES)}")
+    if arguments.grid:
+        arguments.sides = [side for side in arguments.sides if importlib.import_module(SIDES[side]).GRID]
+        if not arguments.sides:
+            parser.error("--grid: none of these sides has settings to choose from; trl and trainer have")
     return arguments
 
 

@@ -70,7 +70,8 @@ class Outcome:
         num_answer_tokens: of all records.
         num_parameters: that were trained.
         lora_rank: of the adapter.
-        peak_bytes: high-water mark of the process's resident memory, loading and checks included.
+        peak_bytes: high-water mark of the process's resident memory, checks included: on Linux from when the model was
+            loaded on, elsewhere from the process' start.
         peak_above_model_bytes: that of training and checks alone, above what was resident once the libraries and the
             model had been loaded; None where the system does not tell (all but Linux).
         peak_device_bytes: most that tensors took on the card while learning, the model included; None on a CPU.
@@ -160,7 +161,7 @@ class Race:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the stopwatch for the length of a block, which counts as evaluation and not towards peak memory."""
+        """Stops the stopwatch for a block, which counts as evaluation; on a card not towards peak memory."""
         card.finish(self.device)
         self.note_peak()
         before = time.perf_counter()

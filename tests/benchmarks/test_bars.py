@@ -7,8 +7,9 @@ import time_to_exact
 from bars import times, verdict
 
 
-def side(name: str, seconds: float, *, is_exact: bool = True, peak_bytes: float = 1e9):
-    return {"side": name, "seconds": seconds, "is_exact": is_exact, "peak_bytes": peak_bytes}
+def side(name: str, seconds: float, *, is_exact: bool = True, peak_bytes: float = 1e9, **more):
+    numbers = {"side": name, "seconds": seconds, "is_exact": is_exact, "peak_bytes": peak_bytes, "notes": {}}
+    return {**numbers, "was_cut_off": not is_exact, "can_be_exact": True, **more}
 
 
 def told(*rows, num_records: int = 100) -> list[str]:
@@ -31,6 +32,34 @@ def test_a_side_that_was_not_exact_can_show_that_a_bar_holds_and_not_that_it_doe
     ours = side("byheart", 10.0)
     assert ": holds, not exact yet" in told(ours, side("trl", 200.0, is_exact=False))[0]
     assert ": open, not exact yet" in told(ours, side("trl", 100.0, is_exact=False))[0]
+
+
+@pytest.mark.parametrize(("more", "said"), [({"was_cut_off": False}, "own budget"), ({"can_be_exact": False}, "yet")])
+def test_settings_that_never_are_exact_show_nothing(more, said):
+    line = told(side("byheart", 10.0), side("trl", 900.0, is_exact=False, **more))[0]
+    assert ": open, not exact" in line and said in line
+
+
+def test_what_byhearts_own_looks_take_is_told_beside():
+    ours = side("byheart", 10.0, notes={"seconds_with_looks": 15.0})
+    assert "20.0 times (13.3 with byheart's own looks counted)." in told(ours, side("trl", 200.0))[0]
+
+
+def test_a_run_was_cut_off_where_it_was_told_to_end_before_its_own_budget_did():
+    job = {"max_epochs": None, "max_seconds": None, "settings": {"epochs": 25}}
+    run = {"job": job, "is_exact": False, "epochs": 25, "seconds": 99.0}
+    assert not time_to_exact._was_cut_off(run)
+    assert time_to_exact._was_cut_off({**run, "epochs": 20, "job": {**job, "max_epochs": 20}})
+    assert time_to_exact._was_cut_off({**run, "job": {**job, "max_seconds": 90.0}})
+    assert not time_to_exact._was_cut_off({**run, "job": {**job, "max_epochs": 25}})
+    assert not time_to_exact._was_cut_off({**run, "is_exact": True, "job": {**job, "max_seconds": 90.0}})
+
+
+def test_a_grid_of_sides_without_settings_to_choose_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["time_to_exact.py", "--grid", "--sides", "byheart,authors"])
+    with pytest.raises(SystemExit):
+        time_to_exact.main()
+    assert "none of these sides has settings to choose from" in capsys.readouterr().err
 
 
 def test_peak_memory_is_beside_trls_alone():
