@@ -16,6 +16,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import torch
 import byheart
 from byheart.config import RunConfig
 from byheart.errors import SettingsError
+from byheart.fingerprint import fingerprint
 from byheart.memory.records import Memory
 from byheart.model.placement import resolve
 from byheart.planning.calibration import find
@@ -150,6 +152,7 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "num_memories": len(at_plan),
         "num_whole_at_plan": sum(at_plan),
+        "num_unreached": sum(row["share"] == 1.0 and not row["is_reached"] for row in rows),
         "num_quartered": len(at_quarter),
         "num_whole_at_quarter": sum(at_quarter),
         "is_right": _decided(
@@ -186,6 +189,8 @@ def bars(sums: dict[str, Any]) -> str:
     at_plan = f"At the planned rank at least {WANTED_AT_PLAN} of {NUM_MEMORIES} are whole"
     at_quarter = f"At a quarter of it at most {ALLOWED_AT_QUARTER} of {NUM_MEMORIES} are"
     planned = f"{sums['num_whole_at_plan']} of {sums['num_memories']} that were run"
+    if sums["num_unreached"]:
+        planned += f"; of {sums['num_unreached']} no rank reaches the goal, and the largest was run"
     quarter = f"{sums['num_whole_at_quarter']} of {sums['num_quartered']} that were run"
     if sums["is_not_generous"] is None:
         quarter += f"; it takes all {NUM_MEMORIES}, and ranks 1 to 3 have no quarter"
@@ -217,14 +222,15 @@ def main() -> None:
     head = {
         "layers": arguments.layers,
         "modules": arguments.modules,
-        "calibration_cells": len(calibration.cells),
+        "calibration": fingerprint(calibration.model_dump(mode="json")),
+        "byheart": version("byheart"),
         "machine": measure.machine(),
         "threads": arguments.threads,
     }
     rows: list[dict[str, Any]] = []
     if arguments.out.is_file():
         found = json.loads(arguments.out.read_text(encoding="utf-8"))
-        if {name: found[name] for name in head} != head:
+        if {name: found.get(name) for name in head} != head:
             raise SystemExit(f"{arguments.out} is of another placement, calibration or machine; give another --out")
         rows = found["rows"]
 

@@ -62,12 +62,18 @@ class Stage:
     shortlist: bool
 
     def parts(self, everything: SplitModel) -> SplitModel:
-        """The model with this stage's savings, of those that it allows."""
+        """The model with this stage's savings.
+
+        Raises:
+            SystemExit: it does not allow one of them.
+        """
+        if self.shares and not (everything.shares_prompt and everything.skips_unread):
+            raise SystemExit(f"nothing to measure at {self.label!r}: this model does not allow it")
         return replace(
             everything,
             cut=everything.cut if self.is_cut else None,
-            shares_prompt=self.shares and everything.shares_prompt,
-            skips_unread=self.shares and everything.skips_unread,
+            shares_prompt=self.shares,
+            skips_unread=self.shares,
         )
 
 
@@ -80,7 +86,9 @@ STAGES = (
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::mkldnn_linear"}
 ATTENTION = {"aten::bmm", "aten::baddbmm", "aten::_softmax", "aten::_softmax_backward_data"}
-OPTIMIZER = {"aten::_fused_adamw_", "aten::_foreach_norm", "aten::_foreach_lerp_", "aten::_foreach_mul_"}
+OPTIMIZER = {"aten::_fused_adamw_", "aten::lerp_", "aten::linalg_vector_norm"}
+OPTIMIZER |= {"aten::_foreach_norm", "aten::_foreach_lerp_", "aten::_foreach_mul_"}
+"""Clipping and the running mean among it; on a CPU those fall into an operation a tensor."""
 KINDS = (
     "the model's products",
     "the adapter's products",
@@ -133,6 +141,8 @@ def steps_of(stage: Stage, base: Base, memory: Any, config: RunConfig) -> Iterat
         point_at(adapter, parts, activations, config.seed)
         method = build(config.method, config.learn.num_epochs(len(encoded)), config.learn.batch_size)
         vocabulary = likely_words(parts, activations) if stage.shortlist else None
+        if stage.shortlist and vocabulary is None:
+            raise SystemExit(f"nothing to measure at {stage.label!r}: this vocabulary is too small for a shortlist")
         stepper = Stepper(parts, adapter, activations, method.weighting, config.learn, vocabulary)
         num_taken, state = 0, {}
 

@@ -2,6 +2,7 @@
 
 # pyright: reportMissingImports=false
 
+import json
 import math
 
 import capacity
@@ -34,9 +35,23 @@ def test_the_densest_is_among_those_that_give_everything_back():
 def test_the_bar_is_of_the_points_that_were_meant_and_came_back():
     name = POINTS[0].name
     assert " is met" in capacity.verdict([row(name, 0.52)])
-    assert "is not met: 0.40" in capacity.verdict([row(name, 0.40), row(name, 0.9, 0.99)])
-    assert "no point gives everything back" in capacity.verdict([row(name, 0.9, 0.99)])
+    assert "is open: 0.40" in capacity.verdict([row(name, 0.40), row(name, 0.9, 0.99)])
+    assert "is open: no point gives everything back; 1 of" in capacity.verdict([row(name, 0.9, 0.99)])
+    every = [row(point.name, 0.4) for point in POINTS]
+    assert "is not met: 0.40" in capacity.verdict(every)
+    assert " is met: 0.52" in capacity.verdict([*every[1:], row(name, 0.52)])
     assert "not measured" in capacity.verdict([row(QUICK_POINTS[0].name, 0.9)])
+
+
+def test_what_is_there_is_gone_on_with_and_nothing_else_is_written_over(tmp_path):
+    path, head = tmp_path / "capacity.json", {"minutes": 20.0, "sources": ["random: r100.jsonl"]}
+    assert capacity.earlier(path, head) == []
+    path.write_text(json.dumps({**head, "sources": ["phonebook: a"], "rows": [row("random/a", 0.4)]}))
+    assert capacity.earlier(path, head) == [row("random/a", 0.4)]
+    assert head["sources"] == ["phonebook: a", "random: r100.jsonl"]
+    for other in ({"minutes": 10.0}, {"sources": ["phonebook: b"]}):
+        with pytest.raises(SystemExit, match="give another --out"):
+            capacity.earlier(path, {"minutes": 20.0, "sources": [], **other})
 
 
 def test_every_point_has_a_name_and_settings_of_its_own():

@@ -53,7 +53,9 @@ def test_what_is_there_is_not_run_again():
 
 def rows_of(whole, num_planned, quarter, num_quartered):
     """So many runs, the first of them whole; memories that have no quarter follow those that have one."""
-    rows: list[dict] = [{"share": 1.0, "lora_rank": 4, "is_whole": number < whole} for number in range(num_planned)]
+    rows: list[dict] = [
+        {"share": 1.0, "lora_rank": 4, "is_whole": number < whole, "is_reached": True} for number in range(num_planned)
+    ]
     rows += [{"share": 0.25, "lora_rank": 1, "is_whole": number < quarter} for number in range(num_quartered)]
     return rows + [{"share": 0.25, "lora_rank": 0}] * (num_planned - num_quartered)
 

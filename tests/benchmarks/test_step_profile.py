@@ -6,7 +6,10 @@ import pytest
 import step_profile
 import torch
 
+from byheart.config import RunConfig
+from byheart.memory.records import Memory
 from byheart.model.split import SplitModel
+from conftest import PAIRS
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,14 @@ def test_the_stages_switch_on_one_saving_after_the_other(tiny_base):
     assert [stage.shortlist for stage in step_profile.STAGES] == [False, False, False, True]
 
 
-def test_a_saving_that_the_model_does_not_allow_stays_off(tiny_base):
-    parts = step_profile.STAGES[-1].parts(SplitModel(tiny_base.model, 1))
-    assert (parts.shares_prompt, parts.skips_unread) == (False, False)
+def test_a_saving_that_the_model_does_not_allow_is_not_measured_under_its_name(tiny_base):
+    with pytest.raises(SystemExit, match="does not allow it"):
+        step_profile.STAGES[-1].parts(SplitModel(tiny_base.model, 1))
+
+
+@pytest.mark.parametrize("stage", step_profile.STAGES[:3], ids=lambda stage: stage.label)
+def test_steps_of_each_stage_are_taken_and_told_apart(stage, tiny_base):
+    config = RunConfig.build({"placement": {"layers": "1"}, "learn": {"batch_size": 2}})
+    with step_profile.steps_of(stage, tiny_base, Memory.from_pairs(PAIRS), config) as take_step:
+        shares = step_profile.shares(take_step, 2)
+    assert all(shares[kind] > 0 for kind in step_profile.KINDS), shares

@@ -57,6 +57,9 @@ def plan(
         raise SettingsError(f"--goal {goal:g}: give a share of the records, above 0 and up to 1")
     settings = RunConfig.build(None, model=model, method=known_method(method), layers=layers, modules=modules)
     if out is not None:
+        if not out.name or out.is_dir() or out.suffix not in ("", *_PICTURES):
+            endings = " or ".join(_PICTURES)
+            raise SettingsError(f"--out {out}: give a file's name with {endings} or no ending, and no directory's")
         from byheart.report.figures import need_matplotlib
 
         need_matplotlib()

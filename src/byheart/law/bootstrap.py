@@ -21,6 +21,8 @@ from byheart.law.solve import Solution, solve_again
 
 _DRAWS_EACH = 4
 """Draws for each wanted resample, at most."""
+_NOTHING = 1e-6
+"""As a share of an interval's larger end."""
 
 
 class Interval(Document):
@@ -32,8 +34,10 @@ class Interval(Document):
     """Upper end."""
 
     def __str__(self) -> str:
-        """Three digits; what is nothing beside a constant's own size, an end at a bound, is 0."""
-        return f"{round(self.low, 6):.3g} … {round(self.high, 6):.3g}"
+        """Three digits; an end that is nothing beside the other, as at a bound, is 0."""
+        nothing = _NOTHING * max(abs(self.low), abs(self.high))
+        low, high = (0.0 if abs(end) < nothing else end for end in (self.low, self.high))
+        return f"{low:.3g} … {high:.3g}"
 
 
 def intervals(
