@@ -2,9 +2,9 @@
 
 The stopwatch runs from the call on, so encoding, the pass that reads the records ("reading") and the choice of the rank
 count as training: the other sides have no such steps. byheart decides by itself when to stop, and asks for more than
-the other sides must give: by its default margin every answer token at about p = 0.57 or above in a full pass, where they
-stop as soon as the free run is exact. So its seconds are an upper bound of those that the others are measured by. Its
-looks at how well the records are known are evaluation; ``seconds_with_looks`` has them in, and so have its
+the other sides must give: by its default margin every answer token at about p = 0.57 or above in a full pass, where
+they stop as soon as the free run is exact. So its seconds are an upper bound of those that the others are measured by.
+Its looks at how well the records are known are evaluation; ``seconds_with_looks`` has them in, and so have its
 ``cpu_seconds``.
 """
 

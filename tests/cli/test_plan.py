@@ -64,6 +64,17 @@ def test_the_table_marks_the_chosen_rank_and_a_sentence_names_it(plan, calibrate
     assert "carry no law" in result.stdout
 
 
+@pytest.mark.parametrize("out", [".", "plan.pdf", "here"])
+def test_a_curve_that_has_no_place_is_refused_before_the_model_is_loaded(out, plan, calibrated, tmp_path, monkeypatch):
+    calibrated()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("byheart.model.base.load", None)
+    result = plan("--out", out)
+    assert result.exit_code == 2
+    assert "--out" in result.stderr and "give a file's name with .svg or .png or no ending" in result.stderr
+
+
 def test_a_law_predicts_the_loss_that_is_left(plan, calibrated):
     calibrated(simulated(), forecast_of(simulated()))
     told = json.loads(plan("--json").stdout)

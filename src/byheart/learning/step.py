@@ -214,10 +214,12 @@ class Stepper:
             record_ids=batch.record_ids,
         )
         weight_A, state = self.weighting(tokens, state)
-        seen_A, seen_weight_A = torch.stack([tokens.nll_A, weight_A.detach()]).cpu()  # a card is waited for once
+        # All at once, so that a card is waited for once.
+        record_A = batch.record_A.to(tokens.nll_A.dtype)  # exact: a batch has fewer records than fp32 whole numbers
+        seen_A, seen_weight_A, seen_record_A = torch.stack([tokens.nll_A, weight_A.detach(), record_A]).cpu()
         if not torch.isfinite(seen_A).all():
             raise self._diverged("a token's loss")
-        worst_nll_B, num_stubborn_B = by_record(seen_A, batch.record_A.cpu(), len(indices))
+        worst_nll_B, num_stubborn_B = by_record(seen_A, seen_record_A.long(), len(indices))
         seen = BatchOutcome(indices, math.nan, seen_A, seen_weight_A, worst_nll_B, num_stubborn_B)
         return nll_A, weight_A, seen, state
 
