@@ -91,4 +91,6 @@ def test_its_records_cross_processes_whole():
 def test_its_work_grows_with_tokens_and_epochs():
     twice = RunConfig.parse({"learn": {"epochs": 200}})
     once = RunConfig.parse({"learn": {"epochs": 100}})
-    assert cell(run=twice).work == 2 * cell(run=once).work == 2 * 100 * 120
+    assert cell(run=twice).work == 2 * cell(run=once).work
+    assert cell(num_answer_tokens=100).work > cell(num_tokens=170).work > cell().work, "a prompt's tokens are cheaper"
+    assert cell(num_unseen_tokens=30).work == cell().work + 30

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field
 
 from byheart.errors import SettingsError, unknown
+from byheart.fingerprint import fingerprint
 from byheart.paper.published import PaperModel
 from byheart.settings import Settings, merged, read_yaml
 from byheart.sweep.grid import Draft, Grid, Resources, Section, expand
@@ -50,6 +51,11 @@ class Preset(Settings):
     """What one cell takes of a machine."""
     experiments: dict[ExperimentName, list[Section]]
     """Experiment → its sections, as a sweep's grid has them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what is run; what is told of it aside."""
+        return fingerprint(self.model_dump(mode="json", exclude={"about", "took"}))
 
     def drafts(self, experiment: ExperimentName, source: str = "preset") -> list[Draft]:
         """Every cell of an experiment, validated; none where the preset leaves it out.

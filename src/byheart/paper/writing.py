@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from byheart.errors import ArtifactError, InterruptedRunError, NewerSchemaError
-from byheart.fingerprint import fingerprint
 from byheart.law.fits import LAW_FILE
 from byheart.paper.exhibits import EXHIBITS
 from byheart.paper.findings import Findings
 from byheart.paper.law_tables import law_document, law_fits
-from byheart.paper.preset import Preset
 from byheart.paper.published import PAPER_MODELS
 from byheart.paper.table import Table
 from byheart.paper.verdicts import verdicts
@@ -122,7 +120,7 @@ def _conclude(findings: Findings, origin: Origin, exhibits: dict[str, StoredExhi
         found = None if claims is None else _stored(claims)
     Contents(
         preset=origin.preset,
-        preset_fingerprint=_fingerprint(preset),
+        preset_fingerprint=preset.fingerprint,
         model=origin.model,
         about=preset.about,
         published_model=PAPER_MODELS[preset.paper_model],
@@ -146,12 +144,7 @@ def _earlier(findings: Findings) -> Contents | None:
         raise
     except ArtifactError:
         return None
-    return contents if contents.preset_fingerprint == _fingerprint(findings.preset) else None
-
-
-def _fingerprint(preset: Preset) -> str:
-    """Of what is run; what is told of it aside."""
-    return fingerprint(preset.model_dump(mode="json", exclude={"about", "took"}))
+    return contents if contents.preset_fingerprint == findings.preset.fingerprint else None
 
 
 def _stored(table: Table) -> StoredTable:

@@ -2,9 +2,9 @@
 
     seconds left = (seconds a unit of work · work of the cells not done − seconds spent on those that run) / slots
 
-A unit of work is a token in a step, counted as if no run ended early, so that runs of different lengths are weighed
-against each other; what a unit takes is measured on the cells of this start that are done. Before the first there is no
-estimate.
+A unit of work is an answer token in a step (`byheart.sweep.cell.Cell.work`), counted as if no run ended early, so that
+runs of different lengths are weighed against each other; what a unit takes is measured on the cells of this start that
+are done. Before the first there is no estimate.
 """
 
 from __future__ import annotations
