@@ -6,7 +6,7 @@ from byheart.report.figures import SERIES, save
 from byheart.report.law_figures import GridValue
 from byheart.report.paper_figures import (
     Answer,
-    Course,
+    DrawnCourse,
     Landscape,
     convergence,
     landscapes,
@@ -15,7 +15,7 @@ from byheart.report.paper_figures import (
 )
 
 ANSWERS = [Answer(1, 4, [0.9, 0.3, 0.2, 0.6], 1), Answer(2, 4, [0.9, 0.8, 0.9, 0.7], None)]
-COURSES = [Course(1, [4.0, 2.0, 1.0], [1.0, 0.5, 0.2]), Course(2, [4.0, 1.0], [1.0, 0.0])]
+COURSES = [DrawnCourse(1, [4.0, 2.0, 1.0], [1.0, 0.5, 0.2]), DrawnCourse(2, [4.0, 1.0], [1.0, 0.0])]
 
 
 def every_figure():

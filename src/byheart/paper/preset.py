@@ -67,7 +67,7 @@ class Preset(Settings):
         if not sections:
             return []
         drafts = expand(Grid(base=self.base, grids=sections), f"{source}: {experiment}")
-        allowed = _TASKS.get(experiment)
+        allowed = _TASKS.get(experiment, ())
         for draft in drafts if allowed else ():
             if draft.task.name not in allowed:
                 told = " or ".join(map(repr, allowed))

@@ -69,12 +69,13 @@ def verdicts(findings: Findings, fits: Sequence[GroupFit]) -> Table | None:
 def _doubts(findings: Findings) -> Iterator[str]:
     """What the sources leave open of the published numbers that stand in some row."""
     model = findings.preset.paper_model
-    of_methods = [(part, published_table(model, experiment), experiment) for part, experiment, _ in PARTS]
-    of_rule: tuple[str, Mapping[Form, Mapping[int, Published]], ExperimentName]
-    of_rule = ("generalisation", TABLE3_GENERALISATION, "linear-rule")
+    tables: list[tuple[str, Mapping[Form, Mapping[int, Published]], ExperimentName]] = [
+        *((part, published_table(model, experiment), experiment) for part, experiment, _ in PARTS),
+        ("generalisation", TABLE3_GENERALISATION, "linear-rule"),
+    ]
     if findings.done("law"):
         yield f"published exponents: {RANK_EXPONENT.doubt}"
-    for part, table, experiment in (*of_methods, of_rule):
+    for part, table, experiment in tables:
         doubts = dict.fromkeys(each.doubt for row in table.values() for each in row.values() if each.doubt)
         if doubts and findings.done(experiment):
             yield f"published, {part}: {'; '.join(doubts)}"
