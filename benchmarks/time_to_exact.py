@@ -130,11 +130,10 @@ def _was_cut_off(run: dict[str, Any]) -> bool:
 
 def _can_be_exact(run: dict[str, Any]) -> bool:
     """Whether a side's settings were exact in its recorded grid; settings that nobody chose are taken to be."""
-    module, path = importlib.import_module(SIDES[run["job"]["side"]]), _grid_file(run["job"]["side"])
-    if not module.GRID:
+    side, settings = run["job"]["side"], run["job"]["settings"]
+    if not _points(side):
         return True
-    tried = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return any(each["is_exact"] and each["job"]["settings"] == run["job"]["settings"] for each in tried)
+    return any(each["is_exact"] and each["job"]["settings"] == settings for each in _tried(_grid_file(side)))
 
 
 def of_side(side: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -157,13 +156,11 @@ def text(report: dict[str, Any]) -> str:
 
 def _chosen(row: dict[str, Any]) -> str:
     """A side's settings, and how much of its grid they are the best of."""
-    module, path = importlib.import_module(SIDES[row["side"]]), _grid_file(row["side"])
-    told = _point(row["settings"])
-    if not module.GRID:
+    points, told = _points(row["side"]), _point(row["settings"])
+    if not points:
         return f"{told}."
-    tried = [run["job"]["settings"] for run in json.loads(path.read_text("utf-8"))] if path.exists() else []
-    num_tried = sum({**module.SETTINGS, **choice} in tried for choice in module.GRID)
-    return f"{told}; of the {len(module.GRID)} points of its grid {num_tried} were run."
+    tried = [run["job"]["settings"] for run in _tried(_grid_file(row["side"]))]
+    return f"{told}; of the {len(points)} points of its grid {sum(each in tried for each in points)} were run."
 
 
 def table(rows: list[dict[str, Any]], num_records: int) -> str:
@@ -226,10 +223,9 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
     """Tries the settings of a side's GRID that its file does not hold yet; the file is written anew after each, and
     its table once there is something in it.
     """
-    module, path = importlib.import_module(SIDES[side]), _grid_file(side, is_quick=arguments.quick)
-    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    for choice in module.GRID:
-        settings = {**module.SETTINGS, **choice}
+    path = _grid_file(side, is_quick=arguments.quick)
+    runs = _tried(path)
+    for settings in _points(side):
         asked = (settings, arguments.records.name, arguments.num_records, arguments.threads)
         if all(tuple(run["job"][name] for name in _ASKED) != asked for run in runs):
             runs.append(run_side(side, settings, arguments, measure.FIRST_SEED))
@@ -240,7 +236,6 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
 def grid_text(runs: list[dict[str, Any]]) -> str:
     """A side's grid in Markdown, the best first, and the points of it that have not been run."""
     side = runs[0]["job"]["side"]
-    module = importlib.import_module(SIDES[side])
     cells = [
         [
             _point(run["job"]["settings"]),
@@ -253,9 +248,9 @@ def grid_text(runs: list[dict[str, Any]]) -> str:
     ]
     names = ("settings", "epochs", "seconds", "of the processor", "peak memory MB")
     settings = [run["job"]["settings"] for run in runs]
-    missing = [_point(each) for choice in module.GRID if (each := {**module.SETTINGS, **choice}) not in settings]
+    missing = [_point(each) for each in _points(side) if each not in settings]
     not_run = f"Of the grid not run: {'; '.join(missing)}." if missing else "All of the grid has been run."
-    return f"{measure.table(names, cells)}\n\n{module.LABEL}. {not_run}"
+    return f"{measure.table(names, cells)}\n\n{importlib.import_module(SIDES[side]).LABEL}. {not_run}"
 
 
 def _point(settings: dict[str, Any]) -> str:
@@ -267,9 +262,9 @@ def best_settings(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
     path = _grid_file(side)
     if arguments.quick and not path.exists():
         path = _grid_file(side, is_quick=True)
-    if not path.exists():
-        return importlib.import_module(SIDES[side]).SETTINGS
-    return min(json.loads(path.read_text(encoding="utf-8")), key=_how_good)["job"]["settings"]
+    if tried := _tried(path):
+        return min(tried, key=_how_good)["job"]["settings"]
+    return importlib.import_module(SIDES[side]).SETTINGS
 
 
 def _how_good(run: dict[str, Any]) -> tuple[float, ...]:
@@ -277,6 +272,17 @@ def _how_good(run: dict[str, Any]) -> tuple[float, ...]:
     if run["is_exact"]:
         return (0, run["cpu_seconds"])
     return (1, -run["best_num_exact"], run["best_epoch"])
+
+
+def _points(side: str) -> list[dict[str, Any]]:
+    """A side's settings at each point of its grid; none where there is nothing to choose."""
+    module = importlib.import_module(SIDES[side])
+    return [{**module.SETTINGS, **choice} for choice in module.GRID]
+
+
+def _tried(path: Path) -> list[dict[str, Any]]:
+    """The runs of a recorded grid; none where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _grid_file(side: str, *, is_quick: bool = False) -> Path:
@@ -302,7 +308,7 @@ def _arguments() -> argparse.Namespace:
     if unknown := [side for side in arguments.sides if side not in SIDES]:
         parser.error(f"no side {', '.join(unknown)}; there are {', '.join(SIDES)}")
     if arguments.grid:
-        arguments.sides = [side for side in arguments.sides if importlib.import_module(SIDES[side]).GRID]
+        arguments.sides = [side for side in arguments.sides if _points(side)]
         if not arguments.sides:
             parser.error("--grid: none of these sides has settings to choose from; trl and trainer have")
     return arguments

@@ -68,8 +68,7 @@ class Finding:
     @property
     def placement(self) -> str:
         """Adapted layers and modules."""
-        placement = self.result.run["placement"]
-        return f"{placement['layers']}/{placement['modules']}"
+        return self.result.placement
 
     @property
     def texts(self) -> Texts:

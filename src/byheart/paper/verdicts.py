@@ -89,16 +89,7 @@ def _law(fits: Sequence[GroupFit]) -> Iterator[Row]:
         is_enough = each.fit.counts.used >= _FEWEST_CELLS
         verdict = all_or(r_squared >= _LEAST_R_SQUARED) if is_enough else OPEN
         beside = each.published.r_squared.value
-        yield (
-            f"the law fits {each.name}",
-            verdict,
-            r_squared,
-            None,
-            None,
-            beside,
-            over,
-            f"R² of 0.98 or more over at least {_FEWEST_CELLS} cells",
-        )
+        yield f"the law fits {each.name}", verdict, r_squared, None, None, beside, over, _LAW_RULE
         if each.file_name != "long-context":  # the published exponents are of such texts
             continue
         for name, published in _PUBLISHED_EXPONENTS.items():

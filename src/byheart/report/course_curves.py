@@ -17,7 +17,7 @@ MOST_LINES = 300
 MOST_POINTS = 200
 """Of a line: with `MOST_LINES` of both quantities about 2 MB."""
 _DIGITS = 5
-CURRICULUM = "memft-sw-curriculum"
+_CURRICULUM = "memft-sw-curriculum"
 _NOT_SHOWN = "Of a record that the curriculum has not shown yet no token counts as stubborn."
 _NOTE = f"A line a cell, by rank, then by answer tokens; of long runs {MOST_POINTS} epochs, evenly apart."
 
@@ -72,7 +72,7 @@ def course_curves(files: SweepFiles) -> list[Block]:
             mine = [row for row in _ordered(rows) if row["cell"] in shown]
             if mine:
                 lines = course_lines(mine, [shown[row["cell"]] for row in mine])
-                note = " ".join(each for each in (_NOTE, unseen_note(row["method"] for row in mine)) if each)
+                note = " ".join(each for each in (_NOTE, curriculum_note(row["method"] for row in mine)) if each)
                 losses[f"loss: {group}"], stubborn[f"stubborn tokens: {group}"] = course_charts(
                     lines, num_epochs, top_nats, note
                 )
@@ -108,9 +108,9 @@ def course_lines(rows: Sequence[Row], courses: Sequence[Course]) -> list[CourseL
     ]
 
 
-def unseen_note(methods: Iterable[str]) -> str:
+def curriculum_note(methods: Iterable[str]) -> str:
     """What is to be said of methods that show records one after the other; nothing of others."""
-    return _NOT_SHOWN if CURRICULUM in methods else ""
+    return _NOT_SHOWN if _CURRICULUM in methods else ""
 
 
 def _points(row: Row, course: Course) -> list[tuple[int, float, float]]:

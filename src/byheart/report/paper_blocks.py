@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from byheart.certification.dynamics import Dynamics
 from byheart.report.blocks import Block, Chart, Charts, HeatMap, HeatMaps
 from byheart.report.cell_curves import cell_curves
-from byheart.report.course_curves import course_charts, course_lines, unseen_note
+from byheart.report.course_curves import course_charts, course_lines, curriculum_note
 from byheart.report.dynamics_blocks import dynamics_blocks, probability_histogram
 from byheart.report.heat_maps import heat_map
 from byheart.report.law_blocks import law_blocks
@@ -66,7 +66,7 @@ def convergence(files: ReproductionFiles) -> list[Block]:
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: (row["lora_rank"], row["cell"]))
         lines = course_lines(mine, [courses[row["cell"]] for row in mine])
         views[f"loss: {method}"], views[f"stubborn tokens: {method}"] = course_charts(
-            lines, num_epochs, top_nats, unseen_note([method])
+            lines, num_epochs, top_nats, curriculum_note([method])
         )
     return [Charts("Convergence, as training saw it", views)]
 

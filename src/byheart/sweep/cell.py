@@ -193,3 +193,8 @@ class CellResult(_Document):
     def name(self) -> str:
         """The cell's."""
         return self.fingerprint[:NAME_DIGITS]
+
+    @property
+    def placement(self) -> str:
+        """Adapted layers and modules."""
+        return f"{self.run['placement']['layers']}/{self.run['placement']['modules']}"

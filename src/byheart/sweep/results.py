@@ -161,12 +161,12 @@ def read_tokens(directory: str | Path, name: str) -> dict[str, np.ndarray]:
 
 def row(result: CellResult) -> dict[str, Any]:
     """A cell as one line of the table."""
-    run, placement = result.run, result.run["placement"]
+    run, lora_rank = result.run, result.run["placement"]["lora_rank"]
     values: dict[str, Any] = dict.fromkeys(_TYPES)
     if result.measured is not None:
         values |= result.measured.model_dump() | {"nll_drop_nats": result.measured.nll_drop_nats}
-    elif isinstance(placement["lora_rank"], int):
-        values["lora_rank"] = placement["lora_rank"]
+    elif isinstance(lora_rank, int):
+        values["lora_rank"] = lora_rank
     values |= {
         "cell": result.name,
         "status": result.status,
@@ -175,7 +175,7 @@ def row(result: CellResult) -> dict[str, Any]:
         "model": run["model"]["name"],
         "task": result.task["name"],
         "method": run["method"]["name"],
-        "placement": f"{placement['layers']}/{placement['modules']}",
+        "placement": result.placement,
         "seed": run["seed"],
         "num_records": result.num_records,
         "num_answer_tokens": result.num_answer_tokens,
