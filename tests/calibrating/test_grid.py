@@ -1,31 +1,64 @@
 import pytest
 
-from byheart.calibrating.grid import LOADS, MOST_PAIRS, RANKS, SAMPLES, grid_of, kind_of, sizes
+from byheart.calibrating.grid import (
+    FLOORS,
+    HEAVIEST,
+    LOADS,
+    MOST_PAIRS,
+    NUM_RANKS,
+    SAMPLES,
+    grid_of,
+    kind_of,
+    ranks,
+    size_field,
+    sizes,
+)
 from byheart.sweep.grid import expand, read_grid
 
 BITS = {"random": 20.0, "prose": 5.0, "phonebook": 35.0}
+NONE_CAPPED = 10**6
 
 
 def cells(parameters_per_rank: int = 2112):
     plain = grid_of({"placement": {"layers": "1"}}, BITS, parameters_per_rank, 1500)
-    return expand(read_grid(plain), "calibration")
+    return [(draft.task.model_dump(), draft.run.placement) for draft in expand(read_grid(plain), "calibration")]
 
 
-def test_every_size_of_every_kind_meets_every_rank():
-    drafts = cells()
-    assert len(drafts) == len(SAMPLES) * len(LOADS) * len(RANKS)
-    assert {kind_of(draft.task.model_dump()) for draft in drafts} == set(SAMPLES)
-    assert {draft.run.placement.lora_rank for draft in drafts} == set(RANKS)
-    assert {draft.run.placement.layers for draft in drafts} == {"1"}
+def test_every_size_of_every_kind_meets_its_own_ranks():
+    found = {(kind_of(task), task[size_field(kind_of(task))], placement.lora_rank) for task, placement in cells()}
+    assert found == {
+        (kind, size, rank)
+        for kind in SAMPLES
+        for size in sizes(kind, BITS[kind], 2112)
+        for rank in ranks(size * BITS[kind], 2112)
+    }
+    assert len(found) == len(cells()) == len(SAMPLES) * len(LOADS) * NUM_RANKS
+    assert {placement.layers for _, placement in cells()} == {"1"}
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_sizes_load_the_placement_as_wanted(kind):
-    found = [size * BITS[kind] / 20_000 for size in sizes(kind, BITS[kind], 20_000, 10**6)]
+def test_sizes_load_a_large_placement_as_wanted(kind):
+    found = [size * BITS[kind] / 58_000 for size in sizes(kind, BITS[kind], 58_000, NONE_CAPPED)]
     assert found == pytest.approx(list(LOADS), rel=0.02)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_sizes_of_a_small_placement_are_worth_the_trouble(kind):
+    assert [size * BITS[kind] for size in sizes(kind, BITS[kind], 100)] == pytest.approx(list(FLOORS), rel=0.06)
 
 
 def test_no_size_is_more_than_can_be_learnt_nor_there_twice():
     assert sizes("random", 20.0, 10**9, 700) == [700]
     assert sizes("phonebook", 20.0, 10**9, 700) == [MOST_PAIRS]
-    assert sizes("random", 20.0, 1, 700) == [2]
+    assert sizes("random", 10.0**6, 1, 700) == [2]
+
+
+@pytest.mark.parametrize("bits", [300, 1000, 1024, 70_000])
+def test_the_lowest_rank_is_asked_for_what_no_adapter_holds(bits):
+    lowest, *others = ranks(bits, 256)
+    assert HEAVIEST <= bits / (lowest * 256) < 2 * HEAVIEST
+    assert others == [2 * lowest, 4 * lowest, 8 * lowest]
+
+
+def test_a_memory_that_rank_one_holds_begins_there():
+    assert ranks(10, 256) == [1, 2, 4, 8]

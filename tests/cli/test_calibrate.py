@@ -13,8 +13,8 @@ def calibrated(monkeypatch, tiny_base, tmp_path):
     """Puts a calibration in the place of the work; gives the settings that it was asked with."""
     asked = []
 
-    def work(config, *, out, reporter, interrupted):
-        asked.append((config, out))
+    def work(config, *, out, engine, reporter, interrupted):
+        asked.append((config, out, engine.num_slots()))
         outline = resolve(RunConfig().placement.model_copy(update={"layers": "all"}), tiny_base.model, 1)
         made = calibration_of(saturated_or_lost(), tiny_base.identity, outline, config)
         return made.model_copy(update={"num_failed": len(asked) - 1}), tmp_path / "made.json"
@@ -26,7 +26,7 @@ def calibrated(monkeypatch, tiny_base, tmp_path):
 def test_the_flags_are_settings_of_the_runs(invoke, calibrated, tmp_path):
     result = invoke("calibrate", "--layers", "20", "--modules", "down_proj", "--method", "sft", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    config, out = calibrated[0]
+    config, out, _ = calibrated[0]
     assert config == RunConfig.build(None, layers="20", modules="down_proj", method="sft")
     assert out == tmp_path
 
@@ -45,6 +45,13 @@ def test_failed_cells_are_an_exit_code(invoke, calibrated):
     result = invoke("calibrate")
     assert result.exit_code == 3
     assert "1 failed" in result.stdout
+
+
+def test_cells_run_in_as_many_workers_as_are_asked_for(invoke, calibrated):
+    assert invoke("calibrate", "--workers", "3").exit_code == 0
+    assert calibrated[0][2] == 3
+    assert "--workers 0" in invoke("calibrate", "--workers", "0").stderr
+    assert len(calibrated) == 1
 
 
 def test_an_unknown_method_is_refused_before_any_work(invoke, calibrated):

@@ -45,7 +45,7 @@ FLAGS = {
         "--workers",
     ],
     "plan": ["--goal", "--help", "--json", "--layers", "--method", "--model", "--modules", "--out"],
-    "calibrate": ["--help", "--json", "--layers", "--method", "--modules", "--out"],
+    "calibrate": ["--help", "--json", "--layers", "--method", "--modules", "--out", "--workers"],
     "fit": ["--axis", "--by", "--help", "--json", "--out"],
     "sweep": ["--address", "--engine", "--help", "--json", "--out", "--retry-failed", "--workers"],
     "task": [

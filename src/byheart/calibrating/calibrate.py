@@ -121,7 +121,7 @@ def run(
     def tell_time(result: CellResult) -> None:
         if result.name == first.name and result.measured is not None:
             took = result.measured.seconds
-            seconds = took / first.work * sum(cell.work for cell in rest)
+            seconds = took / first.work * sum(cell.work for cell in rest) / engine.num_slots()
             reporter.say(
                 f"{len(cells)} cells; by what the cheapest took, {took:.0f} s, the others take at most about "
                 f"{math.ceil(seconds / 60)} min if none ended before its budget did, cells done already among them"

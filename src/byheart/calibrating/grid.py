@@ -1,21 +1,29 @@
-"""Which cells a calibration runs: memories of three kinds, from some that a placement holds with ease to some that it
-cannot hold.
+"""Which cells a calibration runs: memories of three kinds, each at ranks from one that cannot hold it to one that does
+so with ease.
 
-What counts is the load, bits a parameter; so sizes are chosen by the placement's own parameters, and by what each kind
-of content costs this base model, which is measured on a little of it. Every size meets every rank:
+What counts is the load, bits a parameter. Sizes are chosen by the placement's own parameters and by what each kind of
+content costs this base model, which is measured on a little of it; a placement of few parameters is given memories that
+are worth the trouble all the same, at larger ranks:
 
-    size(load) = load · parameters at rank 1 / bits of one unit        a unit: one token, or one pair
+    bits(size) = max(load · parameters at rank 1, floor)        a size: so many tokens, or pairs
+    ranks(size) = R, 2·R, 4·R, 8·R                              R: the largest power of two at which a parameter is
+                                                                asked for `HEAVIEST` bits or more, or 1
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-RANKS = (1, 2, 4, 8)
-LOADS = (0.15, 0.5, 1.5)
-"""Bits a parameter at rank 1. Over the ranks that is 0.02 to 1.5: at the default settings memories of a tenth are held,
-and of one are not."""
+LOADS = (0.07, 0.2, 0.6)
+"""Bits a parameter at rank 1, by size."""
+FLOORS = (400, 1200, 4000)
+"""Bits, by size, at least: some 20, 60 and 200 tokens that nothing foretells."""
+HEAVIEST = 1.0
+"""Bits a parameter at the lowest rank, where the size asks for so many: more than an adapter was seen to hold."""
+NUM_RANKS = 4
+"""Of each size, each twice the one before: from `HEAVIEST` down to an eighth of it."""
 LONGEST_TOKENS = 1500
 """Of one answer: beyond it a cell takes longer than it is worth."""
 MOST_PAIRS = 1000
@@ -44,12 +52,26 @@ def sizes(kind: str, bits_per_unit: float, parameters_per_rank: int, longest_tok
         parameters_per_rank: of the placement.
         longest_tokens: of one answer.
 
-    >>> sizes("random", 20.0, 2112)
-    [16, 53, 158]
+    >>> sizes("random", 20.0, 768), sizes("random", 20.0, 30528)
+    ([20, 60, 200], [107, 305, 916])
     """
     most = MOST_PAIRS if kind == "phonebook" else longest_tokens
-    wanted = (round(load * parameters_per_rank / bits_per_unit) for load in LOADS)
-    return sorted({min(max(size, FEWEST), most) for size in wanted})
+    bits = (max(load * parameters_per_rank, floor) for load, floor in zip(LOADS, FLOORS, strict=True))
+    return sorted({min(max(round(each / bits_per_unit), FEWEST), most) for each in bits})
+
+
+def ranks(bits: float, parameters_per_rank: int) -> list[int]:
+    """The ranks that a memory meets, rising.
+
+    Args:
+        bits: that the base model lacks for it.
+        parameters_per_rank: of the placement.
+
+    >>> ranks(4000, 768), ranks(2000, 30528)
+    ([4, 8, 16, 32], [1, 2, 4, 8])
+    """
+    lowest = 2 ** max(math.floor(math.log2(bits / (HEAVIEST * parameters_per_rank))), 0)
+    return [lowest * 2**power for power in range(NUM_RANKS)]
 
 
 def grid_of(
@@ -65,13 +87,10 @@ def grid_of(
     """
     sections = []
     for kind, sample in SAMPLES.items():
-        field = size_field(kind)
-        task = {name: value for name, value in sample.items() if name != field}
-        axes = {
-            f"task.{field}": sizes(kind, bits_per_unit[kind], parameters_per_rank, longest_tokens),
-            "lora_rank": list(RANKS),
-        }
-        sections.append({"task": task, "axes": axes})
+        unit = bits_per_unit[kind]
+        for size in sizes(kind, unit, parameters_per_rank, longest_tokens):
+            task = sample | {size_field(kind): size}
+            sections.append({"task": task, "axes": {"lora_rank": ranks(size * unit, parameters_per_rank)}})
     return {"base": dict(base), "grids": sections}
 
 

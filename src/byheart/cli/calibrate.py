@@ -24,6 +24,7 @@ def calibrate(
     layers: str | None,
     modules: str | None,
     out: Path | None,
+    workers: int | None,
     as_json: bool,
 ) -> int:
     """Runs the cells that have no result yet, and fits them all.
@@ -35,8 +36,11 @@ def calibrate(
     with screens(as_json) as (results, progress):
         with resumable(progress, undone="the cell under way", rest="the rest") as (narrator, interruption):
             from byheart.calibrating.calibrate import calibrate as work
+            from byheart.sweep.engines import build
+            from byheart.sweep.grid import Resources
 
-            calibration, path = work(settings, out=out, reporter=narrator, interrupted=interruption)
+            engine = build("local", Resources(), workers)
+            calibration, path = work(settings, out=out, engine=engine, reporter=narrator, interrupted=interruption)
         _print(results, calibration, path)
     if as_json:
         print_json(summary(calibration, path))

@@ -189,8 +189,11 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     from byheart.cli.calibrate import calibrate as work
 
-    exits.run(lambda: work(model, method=method, layers=layers, modules=modules, out=out, as_json=as_json))
+    exits.run(
+        lambda: work(model, method=method, layers=layers, modules=modules, out=out, workers=workers, as_json=as_json)
+    )
