@@ -67,13 +67,14 @@ def test_a_free_run_that_differs_fails_and_says_where_and_how(judged, encoded, t
     assert record.first_failure.position == 3
     assert record.first_failure.expected == tiny_base.tokenizer.decode([answer[3]])
     assert record.first_failure.got == tiny_base.tokenizer.decode([other])
+    assert record.first_failure.run_ids == (other, *answer[4:])
     assert not record.is_contradicted
 
 
 def test_a_free_run_that_ends_early_fails_with_nothing_got(judged, encoded):
     record = judged(run=list(encoded.records[0].answer_ids[:2]))
     assert record.first_failure is not None
-    assert (record.first_failure.position, record.first_failure.got) == (2, "")
+    assert (record.first_failure.position, record.first_failure.got, record.first_failure.run_ids) == (2, "", ())
 
 
 def test_a_free_run_that_ends_its_turn_early_fails_with_the_end_of_turn(judged, encoded):

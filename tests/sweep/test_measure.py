@@ -56,18 +56,16 @@ def test_the_free_run_is_what_a_run_from_the_prompts_gives(learnt, tiny_base):
     encoded = encode(bundle.memory, tiny_base.tokenizer)
     with attached(tiny_base.model, bundle.adapter):
         runs = free_run(tiny_base, encoded, 4096)
-    for record, run_ids, right in zip(encoded.records, runs, free_rights(bundle), strict=True):
+    for record, run_ids, right in zip(encoded.records, runs, free_rights(bundle.certificate), strict=True):
         padded = [*run_ids, *[None] * len(record.answer_ids)]
         assert right.tolist() == [a == b for a, b in zip(record.answer_ids, padded, strict=False)]
 
 
-def test_where_it_failed_it_is_wrong_whatever_rounding_makes_of_it_in_another_batch(learnt, monkeypatch):
-    bundle, _ = learnt
-    whole = lambda base, encoded, max_batch_tokens: [list(record.answer_ids) for record in encoded.records]  # noqa: E731
-    monkeypatch.setattr("byheart.sweep.measure.free_run", whole)
-    for record, right in zip(bundle.certificate.records, free_rights(bundle), strict=True):
-        failed_at = [] if record.first_failure is None else [record.first_failure.position]
-        assert np.flatnonzero(~right).tolist() == failed_at
+def test_where_the_run_ended_early_every_place_left_is_wrong(learnt):
+    (failed, *_) = learnt[0].certificate.failures()
+    ended = failed.model_copy(update={"first_failure": failed.first_failure.model_copy(update={"run_ids": ()})})
+    (right,) = free_rights(learnt[0].certificate.model_copy(update={"records": (ended,)}))
+    assert right.tolist() == [at < failed.first_failure.position for at in range(len(failed.p))]
 
 
 def test_the_file_holds_every_token_and_every_record(learnt, outcome):

@@ -22,7 +22,7 @@ from byheart.errors import ArtifactError
 from byheart.method.config import CERTIFIED_PROBABILITY
 
 KIND = "certificate"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Verdict = Literal["certified", "recited", "failed"]
 
@@ -82,6 +82,9 @@ class Failure(_Document):
     """Text of the answer's token."""
     got: str
     """Text of what came; empty where the run ended early."""
+    run_ids: tuple[int, ...] = ()
+    """Ids of the free run from there on, one for each place that the answer has left; fewer where the run ended early,
+    none in a file of schema 1."""
 
 
 class RecordCertificate(_Document):
@@ -118,6 +121,8 @@ class RecordCertificate(_Document):
             raise ValueError("first_failure belongs to the verdict failed, and to no other")
         if self.first_failure is not None and not 0 <= self.first_failure.position < num_tokens:
             raise ValueError(f"first_failure is at position {self.first_failure.position} of {num_tokens} tokens")
+        if self.first_failure is not None and len(self.first_failure.run_ids) > num_tokens - self.first_failure.position:
+            raise ValueError("first_failure.run_ids has more ids than the answer has places left")
         return self
 
     @property

@@ -172,7 +172,12 @@ def first_failure(answer_ids: Sequence[int], run_ids: Sequence[int], texts: Toke
     for at, expected in enumerate(answer_ids):
         came = run_ids[at] if at < len(run_ids) else None
         if came != expected:
-            return Failure(position=at, expected=texts[expected], got="" if came is None else texts[came])
+            return Failure(
+                position=at,
+                expected=texts[expected],
+                got="" if came is None else texts[came],
+                run_ids=tuple(run_ids[at : len(answer_ids)]),
+            )
     return None
 
 

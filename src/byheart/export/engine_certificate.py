@@ -16,7 +16,7 @@ from byheart.certification.certificate import Failure
 from byheart.errors import ArtifactError
 
 KIND = "engine certificate"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PATTERN = "certificate.*.json"
 
 ChatVerdict = Literal["exact", "other prompt", "other text", "not asked"]

@@ -1,28 +1,23 @@
 """A bundle and its epochs → what a cell measured, and the tokens behind it.
 
-All comes from the certificate but for two things: the loss before learning, which is the manifest's, and how the free
-run goes on behind its first failure, which no certificate holds. That is run once more here, from the failure on: up to
-there the run is the answer. The failed position itself counts as wrong, whatever rounding makes of it in another batch.
+All comes from the certificate but for the loss before learning, which is the manifest's, and what training saw.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.numpy import save
 
-from byheart.certification.certificate import Certificate
-from byheart.certification.recite import free_run
+from byheart.certification.certificate import Certificate, RecordCertificate
 from byheart.export.bundle import Bundle
 from byheart.learning.events import EpochEvent
-from byheart.memory.encode import EncodedMemory, encode
 from byheart.method.config import CERTIFIED_PROBABILITY
-from byheart.model.adapter import attached
 from byheart.sweep.cell import Measured
 from byheart.sweep.convergence import has_converged
 from byheart.sweep.results import NONE, UNSEEN
@@ -65,7 +60,7 @@ def measured(
         ``unseen_token_rank``, ``unseen_num_tokens`` and ``unseen_first_failure``, where there are any.
     """
     certificate, manifest = bundle.certificate, bundle.manifest
-    right = free_rights(bundle)
+    right = free_rights(certificate)
     earliest = [min(record.stubborn_positions, default=NONE) for record in certificate.records]
     tokens = _by_token(certificate)
     p_A, failures = tokens["p"], tokens["first_failure"].tolist()
@@ -129,37 +124,19 @@ def _by_token(certificate: Certificate) -> dict[str, np.ndarray]:
     }
 
 
-def free_rights(bundle: Bundle) -> list[np.ndarray]:
+def free_rights(certificate: Certificate) -> list[np.ndarray]:
     """Of each record, at which of its answer's places the free run has the answer's token, bool."""
-    base, config = bundle.base, bundle.manifest.run_config
-    encoded = encode(bundle.memory, base.tokenizer, config.encode, base.max_tokens)
-    rights = [np.ones(len(record.answer_ids), dtype=np.bool_) for record in encoded.records]
-    failures = dict(_failures(bundle.certificate))
-    if not failures:
-        return rights
-    with attached(base.model, bundle.adapter):
-        runs = free_run(base, _from(encoded, failures), config.certify.max_batch_tokens)
-    for (index, position), run_ids in zip(failures.items(), runs, strict=True):
-        answer_ids = encoded.records[index].answer_ids[position:]
-        for step, answer_id in enumerate(answer_ids):
-            rights[index][position + step] = step > 0 and run_ids[step : step + 1] == [answer_id]
-    return rights
+    return [_free_right(record) for record in certificate.records]
 
 
-def _failures(certificate: Certificate) -> Iterator[tuple[int, int]]:
-    """Index of each failed record, and where it failed."""
-    for index, record in enumerate(certificate.records):
-        if record.first_failure is not None:
-            yield index, record.first_failure.position
-
-
-def _from(encoded: EncodedMemory, positions: dict[int, int]) -> EncodedMemory:
-    """Some records, each with its answer up to a position made part of its prompt."""
-    moved = (
-        replace(record, prompt_ids=record.prompt_ids + record.answer_ids[:at], answer_ids=record.answer_ids[at:])
-        for record, at in ((encoded.records[index], at) for index, at in positions.items())
-    )
-    return replace(encoded, records=tuple(moved))
+def _free_right(record: RecordCertificate) -> np.ndarray:
+    right = np.ones(len(record.token_ids), dtype=np.bool_)
+    if (failure := record.first_failure) is not None:
+        wanted = np.array(record.token_ids[failure.position :])
+        came = np.full_like(wanted, NONE)  # where the run ended early nothing came
+        came[: len(failure.run_ids)] = failure.run_ids
+        right[failure.position :] = wanted == came
+    return right
 
 
 def begin_peak(device: torch.device) -> None:
