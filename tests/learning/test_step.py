@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from byheart.errors import DivergedError
+from byheart.learning.loss import token_losses
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import TokenBatch, Uniform
 from byheart.model.adapter import Adapter
@@ -101,6 +102,49 @@ def test_no_step_is_taken_where_no_token_has_a_weight(make_stepper, adapter):
     assert adapter.sha256(torch.float32) == before
     assert not stepper.optimizer.state
     assert outcome.objective == 0.0
+
+
+class Every:
+    """Only every so many of a batch's tokens count, each otherwise."""
+
+    epsilon = 0.0
+
+    def __init__(self, period: int):
+        self.period = period
+
+    def __call__(self, tokens, state):
+        place_A = torch.arange(len(tokens.nll_A))
+        return (1.0 + place_A) * (place_A % self.period == 0), state
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, 7])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_tokens_without_weight_have_no_part_in_the_gradient(
+    tiny_base, tiny_encoded, make_stepper, gradients_of, period, batch_size
+):
+    adapter = awake(placed(tiny_base.model, "top:1", rank=4))
+    found = gradients_of(make_stepper(Every(period), own=adapter, batch_size=batch_size), [0, 1])
+    oracle = whole_model.with_lora(tiny_base.model, adapter)
+    values = []
+    for batch in [[0, 1]] if batch_size == 2 else [[0], [1]]:
+        nll_A = torch.cat([whole_model.answer_nll(oracle, tiny_encoded.records[index]) for index in batch])
+        place_A = torch.arange(len(nll_A))
+        weight_A = (1.0 + place_A) * (place_A % period == 0)
+        values.append((weight_A * nll_A).sum() / weight_A.sum())
+    (sum(values) / len(values)).backward()
+    assert all_close(found, whole_model.gradients(oracle, adapter))
+
+
+def test_the_gradient_of_few_tokens_is_taken_at_their_places_alone(make_stepper, monkeypatch):
+    asked: list[int] = []
+
+    def counted(head, final_AD, target_A, **settings):
+        asked.append(len(final_AD))
+        return token_losses(head, final_AD, target_A, **settings)
+
+    monkeypatch.setattr("byheart.learning.step.token_losses", counted)
+    [outcome], _ = make_stepper(Every(5), batch_size=2).step([0, 1], 1e-2, {}, 0)
+    assert asked == [len(outcome.nll_A), len(outcome.nll_A[::5])]
 
 
 def test_a_batch_without_weights_leaves_the_others_their_share(tiny_base, tiny_encoded, make_stepper, gradients_of):

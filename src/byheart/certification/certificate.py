@@ -121,7 +121,10 @@ class RecordCertificate(_Document):
             raise ValueError("first_failure belongs to the verdict failed, and to no other")
         if self.first_failure is not None and not 0 <= self.first_failure.position < num_tokens:
             raise ValueError(f"first_failure is at position {self.first_failure.position} of {num_tokens} tokens")
-        if self.first_failure is not None and len(self.first_failure.run_ids) > num_tokens - self.first_failure.position:
+        if (
+            self.first_failure is not None
+            and len(self.first_failure.run_ids) > num_tokens - self.first_failure.position
+        ):
             raise ValueError("first_failure.run_ids has more ids than the answer has places left")
         return self
 

@@ -5,7 +5,7 @@ weights.
 
 A batch that would take more memory than it may runs in several passes, whose gradients add up to the batch's own.
 
-Tensor names: B records of a batch, T positions, A packed answer tokens, D hidden.
+Tensor names: B records of a batch, T positions, A packed answer tokens, W of them those with weight, D hidden.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState, objective
 from byheart.model.adapter import Adapter, attached
 from byheart.model.split import SplitModel
+
+_FEW = 0.5
+"""Share of a batch's tokens with weight, below which their losses are taken once more, for their gradient alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Stepper:
         # A shortlist's logits are few: there is nothing to fuse.
         self.fused_losses = fused_losses(split_model) if config.fused_loss and vocabulary is None else None
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
+        self._takes_whole_softmax = vocabulary is None and self.fused_losses is None
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
         self.starting_rate = starting_rate(config, adapter.placement)
@@ -199,7 +203,9 @@ class Stepper:
     def _forward(
         self, indices: Sequence[int], state: WeightingState, shortlist: Shortlist | None
     ) -> tuple[Tensor, Tensor, BatchOutcome, WeightingState]:
-        """nll_A with gradient, weight_A, what the records showed (no objective yet), and the weighting's state."""
+        """nll_A with gradient and weight_A, of the tokens that count at least; what the records showed (no objective
+        yet), and the weighting's state.
+        """
         batch, hidden = self.activations.batch(indices)
         final_AD = self.split_model.suffix(hidden, batch.predicting_A)
         if self.fused_losses is not None:
@@ -221,6 +227,13 @@ class Stepper:
             raise self._diverged("a token's loss")
         worst_nll_B, num_stubborn_B = by_record(seen_A, seen_record_A.long(), len(indices))
         seen = BatchOutcome(indices, math.nan, seen_A, seen_weight_A, worst_nll_B, num_stubborn_B)
+        heavy_W = seen_weight_A.nonzero().squeeze(1)
+        if self._takes_whole_softmax and 0 < len(heavy_W) < _FEW * len(seen_A):
+            # Over the whole vocabulary a gradient costs more than a loss: only tokens that count have one.
+            heavy_W = heavy_W.to(self.device)
+            del nll_A  # and the logits behind it
+            nll_A, _ = token_losses(self.split_model.head, final_AD[heavy_W], batch.target_A[heavy_W])
+            weight_A = weight_A[heavy_W]
         return nll_A, weight_A, seen, state
 
     def _diverged(self, what: str) -> DivergedError:
