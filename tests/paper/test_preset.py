@@ -1,5 +1,7 @@
 """The big presets against the paper's set-up, written down here a second time as the table that it is."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from byheart.errors import SettingsError
 from byheart.paper.exhibits import EXHIBITS
 from byheart.paper.preset import preset_names, read_preset
 
+KEPT = Path(__file__).parents[2] / "docs" / "reproduction" / "reproduction.json"
 STAGED = {
     "qwen3-8b": """
 1000 0.01 300 10x1 20,40,60,80,300
@@ -157,3 +160,12 @@ def test_cells_are_checked_by_the_settings_of_runs(tmp_path):
     )
     with pytest.raises(SettingsError, match="lora_rank"):
         read_preset(str(path)).drafts("law")
+
+
+def test_the_reproduction_that_is_kept_is_of_the_preset_as_it_is():
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    assert kept["preset_fingerprint"] == read_preset(kept["preset"]).fingerprint, (
+        "run the preset again, or take it back"
+    )
+    assert kept["preset"] == "small"
+    assert set(kept["exhibits"]) == set(EXHIBITS)

@@ -14,7 +14,7 @@ COLUMNS = (
     Column("num_counterexamples", "of these not the argmax"),
     Column("num_argmax_below", "argmax with p ≤ 0.5"),
     Column("num_early_failures", "failures before a stubborn token"),
-    Column("num_pairs", "failed records"),
+    Column("num_pairs", "records with both"),
     Column("spearman", "Spearman ρ", 3),
     Column("published_spearman", "published ρ", 3),
 )
