@@ -6,7 +6,7 @@ content costs this base model, which is measured on a little of it; a placement 
 are worth the trouble all the same, at larger ranks:
 
     bits(size) = max(load · parameters at rank 1, floor)        a size: so many tokens, or pairs
-    ranks(size) = R, 2·R, 4·R, 8·R                              R: the largest power of two at which a parameter is
+    ranks(size) = R, 2·R, 4·R                                   R: the largest power of two at which a parameter is
                                                                 asked for `HEAVIEST` bits or more, or 1
 """
 
@@ -16,14 +16,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-LOADS = (0.07, 0.2, 0.6)
+LOADS = (0.1, 0.3, 0.9)
 """Bits a parameter at rank 1, by size."""
 FLOORS = (400, 1200, 4000)
 """Bits, by size, at least: some 20, 60 and 200 tokens that nothing foretells."""
-HEAVIEST = 1.0
-"""Bits a parameter at the lowest rank, where the size asks for so many: more than an adapter was seen to hold."""
-NUM_RANKS = 4
-"""Of each size, each twice the one before: from `HEAVIEST` down to an eighth of it."""
+HEAVIEST = 0.7
+"""Bits a parameter at the lowest rank, at least, where the size asks for so many: about what an adapter was seen to
+hold, so that learning fails there or nearly does, which is what takes longest."""
+NUM_RANKS = 3
+"""Of each size, each twice the one before."""
 LONGEST_TOKENS = 1500
 """Of one answer: beyond it a cell takes longer than it is worth."""
 MOST_PAIRS = 1000
@@ -53,7 +54,7 @@ def sizes(kind: str, bits_per_unit: float, parameters_per_rank: int, longest_tok
         longest_tokens: of one answer.
 
     >>> sizes("random", 20.0, 768), sizes("random", 20.0, 30528)
-    ([20, 60, 200], [107, 305, 916])
+    ([20, 60, 200], [153, 458, 1374])
     """
     most = MOST_PAIRS if kind == "phonebook" else longest_tokens
     bits = (max(load * parameters_per_rank, floor) for load, floor in zip(LOADS, FLOORS, strict=True))
@@ -68,7 +69,7 @@ def ranks(bits: float, parameters_per_rank: int) -> list[int]:
         parameters_per_rank: of the placement.
 
     >>> ranks(4000, 768), ranks(2000, 30528)
-    ([4, 8, 16, 32], [1, 2, 4, 8])
+    ([4, 8, 16], [1, 2, 4])
     """
     lowest = 2 ** max(math.floor(math.log2(bits / (HEAVIEST * parameters_per_rank))), 0)
     return [lowest * 2**power for power in range(NUM_RANKS)]

@@ -235,7 +235,7 @@ Exit codes:
 
 CALIBRATE = """Run the cells that plans for a model and a placement need.
 
-Random text, prose and a phone book in three sizes, each at four ranks, learnt with the default settings: some are held
+Random text, prose and a phone book in three sizes, each at three ranks, learnt with the default settings: some are held
 with ease, some cannot be held. The cheapest cell is run first, and tells how long the rest may take. Ctrl-C ends after
 the cells under way, a second one at once; the same command goes on. Times in plans are those of one such process:
 several --workers share the cores, are done sooner, and each takes longer than a run that has them all.
