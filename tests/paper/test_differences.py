@@ -43,3 +43,10 @@ def test_notes_say_once_what_all_have_in_common():
         "all cells differ from the paper in: model (a, not b)",
         "OT differs from the paper in: rate (1, not 2)",
     ]
+
+
+def test_a_note_of_several_is_in_the_plural():
+    own = {"rate": "1, not 2"}
+    assert sentences(
+        {"SFT": {"model": "a, not b"}, "OT": {"model": "a, not b", **own}, "SW": {"model": "a, not b", **own}}
+    )[1:] == ["OT; SW differ from the paper in: rate (1, not 2)"]

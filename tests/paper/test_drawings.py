@@ -50,4 +50,4 @@ def test_texts_of_different_files_are_not_taken_for_repeats(tmp_path):
     assert titles(grid_figures(findings)) == [f"Long texts, r{number}, SFT" for number in (0, 20, 100)]
     [landscape] = landscape_figures(findings).values()
     panels = [axes.get_title(loc="left") for axes in landscape.axes if axes.get_title(loc="left")]
-    assert panels == [f"r{number}: token accuracy" for number in (0, 20, 100)]
+    assert panels == [f"r{number}\ntoken accuracy" for number in (0, 20, 100)]

@@ -56,3 +56,10 @@ def test_a_figure_is_shown_without_being_asked_for(opened):
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
     tab = opened(Page("f", "f", True, [Section("f", [Figure("A rectangle", source, "red")])])).tab
     assert tab.locator("img[alt=red]").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+
+
+def test_an_axis_within_one_power_of_ten_has_marks(opened):
+    chart = Chart(Axis("rank"), Axis("ΔL (nats)", "log"), [Series("law", [(1, 2.3), (2, 3.3)], "points")])
+    tab = opened(Page("a", "a", True, [Section("a", [Charts("Law", {"one": chart})])])).tab
+    texts = tab.locator(".plot text").all_text_contents()
+    assert [text for text in texts if text in ("2.4", "2.6", "2.8", "3", "3.2")] == ["2.4", "2.6", "2.8", "3", "3.2"]

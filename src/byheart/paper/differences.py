@@ -102,7 +102,9 @@ def sentences(apart: Mapping[str, Mapping[str, str]]) -> list[str]:
         if found or not ordered:
             alike.setdefault(sentence("", found), []).append(name)
     whole = ["all cells differ from the paper in: " + _told(ordered)] if ordered else []
-    return whole + ["; ".join(names) + told for told, names in alike.items()]
+    return whole + [
+        "; ".join(names) + (told if len(names) == 1 else _of_several(told)) for told, names in alike.items()
+    ]
 
 
 def sentence(name: str, found: Mapping[str, str]) -> str:
@@ -114,6 +116,15 @@ def sentence(name: str, found: Mapping[str, str]) -> str:
     if not found:
         return f"{name} does not differ from the paper in any setting that is known"
     return f"{name} differs from the paper in: {_told(found)}"
+
+
+def _of_several(told: str) -> str:
+    """A sentence's predicate for several subjects.
+
+    >>> _of_several(" differs from the paper in: epochs (60, not 200)")
+    ' differ from the paper in: epochs (60, not 200)'
+    """
+    return told.replace(" differs", " differ", 1).replace(" does not", " do not", 1)
 
 
 def _told(found: Mapping[str, str]) -> str:

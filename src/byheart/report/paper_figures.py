@@ -109,7 +109,7 @@ def landscapes(panels: Sequence[Landscape], title: str) -> Figure:
     from matplotlib.colors import Normalize
 
     widths = [0.9 + 0.46 * len({value.num_answer_tokens for value in panel.values}) for panel in panels]
-    height = 1.5 + 0.34 * max(len({value.size for value in panel.values}) for panel in panels)
+    height = 1.7 + 0.34 * max(len({value.size for value in panel.values}) for panel in panels)
     figure, axes = blank(max(sum(widths) + 1.2, 4.0), height, len(panels))
     for each, panel in zip(axes, panels, strict=True):
         _landscape(each, panel)
@@ -248,4 +248,4 @@ def _landscape(axes: Axes, panel: Landscape) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set(xlabel=LENGTH_LABEL, ylabel=SIZE_LABELS["lora_rank"])
-    axes.set_title(f"{panel.title}: {panel.label}", fontsize=8, loc="left")
+    axes.set_title(f"{panel.title}\n{panel.label}", fontsize=8, loc="left")

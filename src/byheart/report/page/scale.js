@@ -31,11 +31,13 @@ function ticksOf({ scale, is_count: isCount }, low, high) {
   for (let power = scale === "log1p" ? 0 : first; power <= last; power += 1) {
     for (const step of steps) found.push(step * 10 ** power);
   }
-  return found;
+  const shown = found.filter((value) => value >= low && value <= high);
+  return shown.length < 3 ? roundTicks(low, high, isCount ? 1 : 0, 8) : found;
 }
 
-function roundTicks(low, high, least) {
-  const rough = (high - low) / 5;
+/** Round values, `wanted` or fewer, none nearer to the next than `least`. */
+function roundTicks(low, high, least, wanted = 5) {
+  const rough = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = Math.max(power * ([1, 2, 5].find((each) => each * power >= rough) ?? 10), least);
   const found = [];
