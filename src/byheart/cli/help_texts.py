@@ -201,7 +201,7 @@ table5, 6    settings, theirs and ours    figure10-13  p of every token, lengths
   byheart reproduce all --preset qwen3-8b --out reproduction/qwen3-8b --engine ray --address 10.0.0.1:6379
 
 \b
-Presets: tiny, three minutes, to see that all works; small, the embedded model, two hours on two cores; qwen3-8b and
+Presets: tiny, three minutes, to see that all works; small, the embedded model, an hour and a half on two cores; qwen3-8b and
 llama-3.1-8b, the paper as it was, on GPUs.
 
 \b

@@ -39,6 +39,11 @@ def _optimizer(plain: Plain) -> str:
     )
 
 
+def _system_prompt(plain: Plain) -> str:
+    encode = plain["run"]["encode"]
+    return "no chat" if encode["template"] == "raw" else encode["system_prompt"] or "the template's own"
+
+
 _SETTINGS: dict[str, Callable[[Plain], str]] = {
     "model": lambda plain: str(plain["run"]["model"]["name"]),
     "placement": _placement,
@@ -49,7 +54,7 @@ _SETTINGS: dict[str, Callable[[Plain], str]] = {
     "batch": _batch,
     "dropout": lambda plain: f"{plain['run']['placement']['lora_dropout']:g}",
     "optimizer": _optimizer,
-    "system prompt": lambda plain: plain["run"]["encode"]["system_prompt"] or "the template's own",
+    "system prompt": _system_prompt,
 }
 """Setting → how it is told. The rank is what is compared over, and is no difference."""
 
