@@ -69,14 +69,36 @@ def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(confi
     assert calibration.parameters_per_rank == 192
 
 
-@pytest.mark.parametrize("num_workers", [1, 4])
-def test_the_time_is_told_after_the_cheapest_cell(config, num_workers, tiny_base):
+def test_the_time_is_told_after_the_cheapest_cell(config, tiny_base):
     listener = Listener()
-    calibrate(config, engine=InProcess(slow, num_workers), reporter=listener)
+    calibrate(config, engine=InProcess(slow), reporter=listener)
     (told,) = [sentence for sentence in listener.sentences if "by what the cheapest took" in sentence]
     first, *rest = module.prepared(config, tiny_base, listener).cells
-    minutes = math.ceil(100 * sum(cell.work for cell in rest) / first.work / num_workers / 60)
-    assert f"100 s, the others take at most about {minutes} min" in told
+    minutes = math.ceil(100 * sum(cell.work for cell in rest) / first.work / 60)
+    assert f"100 s, the others take at most about {minutes} min one after the other" in told
+
+
+def test_cells_that_had_other_threads_tell_no_time(config):
+    def alone_at_first(job: Job) -> Outcome:
+        found = outcome(job)
+        return replace(
+            found, numbers=found.numbers | {"num_threads": 2 if job.run["placement"]["lora_rank"] > 8 else 1}
+        )
+
+    assert calibrate(config, engine=InProcess(outcome), reporter=Silent())[0].timing is not None
+    assert (
+        calibrate(config, out=user_directory() / "other", engine=InProcess(alone_at_first), reporter=Silent())[0].timing
+        is None
+    )
+
+
+def test_where_no_cell_can_fail_that_is_said_before_any_is_run(monkeypatch, tiny_base):
+    listener = Listener()
+    monkeypatch.setattr(module, "LONGEST_TOKENS", 2)
+    monkeypatch.setattr("byheart.calibrating.grid.MOST_PAIRS", 2)
+    large = RunConfig.build(None, model=tiny_base.identity.name, layers="all", modules="all-linear")
+    module.prepared(large, tiny_base, listener)
+    assert any("if all cells are held" in sentence for sentence in listener.sentences)
 
 
 def test_its_cells_are_one_sweep(config):

@@ -62,3 +62,16 @@ def test_the_lowest_rank_is_asked_for_about_what_an_adapter_holds(bits):
 
 def test_a_memory_that_rank_one_holds_begins_there():
     assert ranks(10, 256) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("parameters_per_rank", [768, 30_528])
+def test_loads_reach_from_more_than_is_held_to_what_is_held(parameters_per_rank):
+    bits = {"long-context": {1.0: 20.0, 0.0: 5.0}}
+    loads = []
+    for task, placement in cells(parameters_per_rank):
+        unit = 35.0 if task["name"] == "phonebook" else bits[task["name"]][task["random_ratio"]]
+        size = task["num_pairs"] if task["name"] == "phonebook" else task["num_answer_tokens"]
+        loads.append(size * unit / (placement.lora_rank * parameters_per_rank))
+    assert max(loads) > 0.7
+    assert min(loads) < 0.2
+    assert sum(load > 0.5 for load in loads) >= 2

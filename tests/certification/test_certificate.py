@@ -157,6 +157,7 @@ def test_a_certificate_of_a_newer_byheart_is_refused(changed):
         lambda document: document["records"][2]["first_failure"].update(position=3),
         lambda document: document["records"][2]["first_failure"].update(position=-1),
         lambda document: document["records"][2]["first_failure"].update(run_ids=[7, 7, 7]),
+        lambda document: document["records"][2]["first_failure"].update(run_ids=[1]),
     ],
 )
 def test_a_certificate_that_is_not_whole_is_refused(changed, change):

@@ -85,8 +85,9 @@ def test_a_batch_in_passes_shows_what_it_shows_whole(both):
     assert got.num_stubborn_B.tolist() == expected.num_stubborn_B.tolist()
 
 
-def test_what_is_kept_for_the_backward_pass_is_within_the_budget(make_stepper):
-    stepper = make_stepper()
+@pytest.mark.parametrize("weighting", [Uniform(), Threshold(1e6)], ids=["all tokens count", "none does"])
+def test_what_is_kept_for_the_backward_pass_is_within_the_budget(make_stepper, weighting):
+    stepper = make_stepper(weighting)
     stepper.footprint = of(stepper)
     budget = stepper.footprint.of([0, 1])
     stepper.config = stepper.config.model_copy(update={"step_memory_bytes": budget})

@@ -71,8 +71,16 @@ def test_on_a_gpu_they_are_the_models():
     assert fused_losses(parts) is not None
 
 
-def test_a_step_takes_fused_losses_where_there_are_some(make_stepper, split_model, gradients_of):
-    plain, fused = make_stepper(Uniform()), make_stepper(Uniform())
+class FirstAlone(Uniform):
+    """Only a batch's first token counts."""
+
+    def __call__(self, tokens, state):
+        return (torch.arange(len(tokens.nll_A)) == 0).float(), state
+
+
+@pytest.mark.parametrize("weighting", [Uniform(), FirstAlone()], ids=["all tokens count", "one does"])
+def test_a_step_takes_fused_losses_where_there_are_some(make_stepper, split_model, gradients_of, weighting):
+    plain, fused = make_stepper(weighting), make_stepper(weighting)
     calls: list[int] = []
 
     def counted(final_AD, target_A):
@@ -82,5 +90,5 @@ def test_a_step_takes_fused_losses_where_there_are_some(make_stepper, split_mode
     fused.fused_losses = counted
     expected = gradients_of(plain, [0, 1])
     assert all(close(got, each) for got, each in zip(gradients_of(fused, [0, 1]), expected, strict=True))
-    assert calls
+    assert len(calls) == 1, "one batch, once"
     assert isinstance(plain, Stepper)

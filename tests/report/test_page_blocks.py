@@ -2,6 +2,8 @@
 
 import base64
 
+import pytest
+
 from byheart.report.blocks import Axis, Chart, Charts, Figure, HeatMap, HeatMaps, Page, Section, Series, Table
 
 
@@ -58,8 +60,18 @@ def test_a_figure_is_shown_without_being_asked_for(opened):
     assert tab.locator("img[alt=red]").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
 
 
-def test_an_axis_within_one_power_of_ten_has_marks(opened):
-    chart = Chart(Axis("rank"), Axis("ΔL (nats)", "log"), [Series("law", [(1, 2.3), (2, 3.3)], "points")])
-    tab = opened(Page("a", "a", True, [Section("a", [Charts("Law", {"one": chart})])])).tab
-    texts = tab.locator(".plot text").all_text_contents()
-    assert [text for text in texts if text in ("2.4", "2.6", "2.8", "3", "3.2")] == ["2.4", "2.6", "2.8", "3", "3.2"]
+@pytest.mark.parametrize(
+    ("low", "high", "is_count", "marks"),
+    [
+        (2.3, 3.3, False, ["2.4", "2.6", "2.8", "3", "3.2"]),
+        (1, 3, True, ["1", "2", "3"]),
+        (6e-4, 6e-2, False, ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05"]),
+        (2, 5000, True, ["10", "100", "1,000"]),
+    ],
+)
+def test_a_logarithmic_axis_has_round_marks(opened, low, high, is_count, marks):
+    chart = Chart(
+        Axis("rank", ticks=()), Axis("y", "log", is_count=is_count), [Series("", [(1, low), (2, high)], "points")]
+    )
+    tab = opened(Page("a", "a", True, [Section("a", [Charts("A", {"one": chart})])])).tab
+    assert tab.locator(".plot text:not(.axis-name)").all_text_contents() == marks

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from byheart.artifacts import locked
-from byheart.calibrating.grid import LONGEST_TOKENS, SAMPLES, grid_of, kind_of, size_field
+from byheart.calibrating.grid import HEAVIEST, LONGEST_TOKENS, SAMPLES, grid_of, kind_of, size_field, sizes
 from byheart.config import RunConfig
 from byheart.errors import LawError
 from byheart.law.forecast import fit_forecast
@@ -35,6 +35,9 @@ from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import SweepReporter
 from byheart.sweep.results import need_pyarrow
 from byheart.tasks.registry import build, parse
+
+_MACHINE = ("dtype", "device", "num_threads")
+"""What decides how long a cell takes, as far as a cell knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def calibrate(
         out: the directory for the calibration and, beside it, its cells; None: the user's own, where plans look.
         engine: where cells run; None: one process on this machine.
         reporter: told how far it is.
-        interrupted: asked a few times a second; True ends after the cell under way.
+        interrupted: asked a few times a second; True ends after the cells under way.
 
     Returns:
         The calibration, and the file it is in.
@@ -104,6 +107,14 @@ def prepared(config: RunConfig, base: Base, reporter: SweepReporter) -> Study:
     longest = min(LONGEST_TOKENS, (base.max_tokens or 2 * LONGEST_TOKENS) // 2)  # the rest is room for the prompt
     drafts = expand(read_grid(grid_of(plain, bits, outline.num_parameters, longest)), "calibration")
     cells = prepare(drafts, reporter.say, lambda *_: base.tokenizer)
+    per_rank = outline.num_parameters
+    heaviest = max(size * unit for kind, unit in bits.items() for size in sizes(kind, unit, per_rank, longest))
+    if heaviest < HEAVIEST * per_rank:
+        reporter.say(
+            f"the largest memory asks for {heaviest / per_rank:.2g} bits a parameter at rank 1, and adapters were seen "
+            f"to hold about {HEAVIEST:g}: if all cells are held, nothing is known of where recall ends, and there will "
+            "be no calibration; fewer --layers or --modules are filled sooner"
+        )
     return Study(
         subject=Subject.of(base.identity, outline, config.method.name),
         cells=tuple(sorted(cells, key=lambda cell: cell.work)),
@@ -121,10 +132,11 @@ def run(
     def tell_time(result: CellResult) -> None:
         if result.name == first.name and result.measured is not None:
             took = result.measured.seconds
-            seconds = took / first.work * sum(cell.work for cell in rest) / engine.num_slots()
+            seconds = took / first.work * sum(cell.work for cell in rest)
             reporter.say(
                 f"{len(cells)} cells; by what the cheapest took, {took:.0f} s, the others take at most about "
-                f"{math.ceil(seconds / 60)} min if none ended before its budget did, cells done already among them"
+                f"{math.ceil(seconds / 60)} min one after the other, if none ended before its budget did; cells done "
+                "already are among them"
             )
 
     return Sweep(cells, place, reporter, interrupted, tell_time).run(engine, retry_failed=True)
@@ -148,7 +160,9 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
     except LawError as error:
         reason = str(error)
     recall = fit_recall(observations, forecast)
-    measured = next(result.measured for result in results if result.measured is not None)
+    machines = list(
+        dict.fromkeys(tuple(getattr(each.measured, name) for name in _MACHINE) for each in results if each.measured)
+    )
     return Calibration(
         subject=study.subject,
         settings=settings_of(config),
@@ -159,8 +173,9 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
         forecast=forecast,
         forecast_reason=reason,
         recall=recall,
-        timing=Timing.of(observations, [row.seconds for row in rows]),
-        machine={"dtype": measured.dtype, "device": measured.device, "num_threads": measured.num_threads},
+        # Seconds of a cell that had all cores and of one that shared them are not of one law.
+        timing=Timing.of(observations, [row.seconds for row in rows]) if len(machines) == 1 else None,
+        machine=dict(zip(_MACHINE, machines[0], strict=True)),
         versions={"byheart": version("byheart"), "torch": version("torch")},
     )
 

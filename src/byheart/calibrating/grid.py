@@ -1,5 +1,5 @@
-"""Which cells a calibration runs: memories of three kinds, each at ranks from one that cannot hold it to one that does
-so with ease.
+"""Which cells a calibration runs: memories of three kinds and three sizes, the largest at ranks from one on that can
+hardly hold it, as far as a single answer stays short enough to be learnt in the time.
 
 What counts is the load, bits a parameter. Sizes are chosen by the placement's own parameters and by what each kind of
 content costs this base model, which is measured on a little of it; a placement of few parameters is given memories that

@@ -82,9 +82,9 @@ class Failure(_Document):
     """Text of the answer's token."""
     got: str
     """Text of what came; empty where the run ended early."""
-    run_ids: tuple[int, ...] = ()
-    """Ids of the free run from there on, one for each place that the answer has left; fewer where the run ended early,
-    none in a file of schema 1."""
+    run_ids: tuple[int, ...] | None = None
+    """Ids of the free run from there on, one for each place that the answer has left; fewer where the run ended early.
+    Null in a file of schema 1, which does not have them."""
 
 
 class RecordCertificate(_Document):
@@ -121,11 +121,10 @@ class RecordCertificate(_Document):
             raise ValueError("first_failure belongs to the verdict failed, and to no other")
         if self.first_failure is not None and not 0 <= self.first_failure.position < num_tokens:
             raise ValueError(f"first_failure is at position {self.first_failure.position} of {num_tokens} tokens")
-        if (
-            self.first_failure is not None
-            and len(self.first_failure.run_ids) > num_tokens - self.first_failure.position
-        ):
-            raise ValueError("first_failure.run_ids has more ids than the answer has places left")
+        if self.first_failure is not None and self.first_failure.run_ids is not None:
+            wanted, came = self.token_ids[self.first_failure.position :], self.first_failure.run_ids
+            if len(came) > len(wanted) or came[:1] == wanted[:1]:
+                raise ValueError("first_failure.run_ids must leave the answer at once, and be no longer than it")
         return self
 
     @property

@@ -34,12 +34,12 @@ def calibrate(
     """
     settings = RunConfig.build(None, model=model, method=known_method(method), layers=layers, modules=modules)
     with screens(as_json) as (results, progress):
-        with resumable(progress, undone="the cell under way", rest="the rest") as (narrator, interruption):
+        with resumable(progress, undone="cells under way", rest="the rest") as (narrator, interruption):
             from byheart.calibrating.calibrate import calibrate as work
             from byheart.sweep.engines import build
             from byheart.sweep.grid import Resources
 
-            engine = build("local", Resources(), workers)
+            engine = build("local", Resources(), 1 if workers is None else workers)
             calibration, path = work(settings, out=out, engine=engine, reporter=narrator, interrupted=interruption)
         _print(results, calibration, path)
     if as_json:

@@ -201,8 +201,8 @@ table5, 6    settings, theirs and ours    figure10-13  p of every token, lengths
   byheart reproduce all --preset qwen3-8b --out reproduction/qwen3-8b --engine ray --address 10.0.0.1:6379
 
 \b
-Presets: tiny, three minutes, to see that all works; small, the embedded model, an hour and a half on two cores; qwen3-8b and
-llama-3.1-8b, the paper as it was, on GPUs.
+Presets: tiny, three minutes, to see that all works; small, the embedded model, an hour and a half on two cores;
+qwen3-8b and llama-3.1-8b, the paper as it was, on GPUs.
 
 \b
 Exit codes:
@@ -237,8 +237,8 @@ CALIBRATE = """Run the cells that plans for a model and a placement need.
 
 Random text, prose and a phone book in three sizes, each at three ranks, learnt with the default settings: some are held
 with ease, some cannot be held. The cheapest cell is run first, and tells how long the rest may take. Ctrl-C ends after
-the cells under way, a second one at once; the same command goes on. Times in plans are those of one such process:
-several --workers share the cores, are done sooner, and each takes longer than a run that has them all.
+the cells under way, a second one at once; the same command goes on. Several --workers share the cores and are done
+sooner, while each cell takes longer than a run that has them all: plans tell times as they were then.
 
 \b
   byheart calibrate smollm2-135m

@@ -86,7 +86,6 @@ class Stepper:
         # A shortlist's logits are few: there is nothing to fuse.
         self.fused_losses = fused_losses(split_model) if config.fused_loss and vocabulary is None else None
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
-        self._takes_whole_softmax = vocabulary is None and self.fused_losses is None
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
         self.starting_rate = starting_rate(config, adapter.placement)
@@ -203,8 +202,8 @@ class Stepper:
     def _forward(
         self, indices: Sequence[int], state: WeightingState, shortlist: Shortlist | None
     ) -> tuple[Tensor, Tensor, BatchOutcome, WeightingState]:
-        """nll_A with gradient and weight_A, of the tokens that count at least; what the records showed (no objective
-        yet), and the weighting's state.
+        """Losses with their gradient and weights, of all tokens or, where few have any weight, of those alone; what the
+        records showed (no objective yet); the weighting's state.
         """
         batch, hidden = self.activations.batch(indices)
         final_AD = self.split_model.suffix(hidden, batch.predicting_A)
@@ -228,12 +227,14 @@ class Stepper:
         worst_nll_B, num_stubborn_B = by_record(seen_A, seen_record_A.long(), len(indices))
         seen = BatchOutcome(indices, math.nan, seen_A, seen_weight_A, worst_nll_B, num_stubborn_B)
         heavy_W = seen_weight_A.nonzero().squeeze(1)
-        if self._takes_whole_softmax and 0 < len(heavy_W) < _FEW * len(seen_A):
+        if not len(heavy_W):
+            return nll_A.detach(), weight_A, seen, state  # nothing is kept for a gradient that nobody takes
+        if shortlist is None and self.fused_losses is None and len(heavy_W) < _FEW * len(seen_A):
             # Over the whole vocabulary a gradient costs more than a loss: only tokens that count have one.
             heavy_W = heavy_W.to(self.device)
             del nll_A  # and the logits behind it
-            nll_A, _ = token_losses(self.split_model.head, final_AD[heavy_W], batch.target_A[heavy_W])
-            weight_A = weight_A[heavy_W]
+            nll_W, _ = token_losses(self.split_model.head, final_AD[heavy_W], batch.target_A[heavy_W])
+            return nll_W, weight_A[heavy_W], seen, state
         return nll_A, weight_A, seen, state
 
     def _diverged(self, what: str) -> DivergedError:

@@ -54,7 +54,7 @@ _SETTINGS: dict[str, Callable[[Plain], str]] = {
     "batch": _batch,
     "dropout": lambda plain: f"{plain['run']['placement']['lora_dropout']:g}",
     "optimizer": _optimizer,
-    "system prompt": _system_prompt,
+    "chat and system prompt": _system_prompt,
 }
 """Setting → how it is told. The rank is what is compared over, and is no difference."""
 

@@ -52,8 +52,8 @@ def _bound_chart(found: Dynamics) -> Chart:
     points = [(x, y, f"{count:,} {'record' if count == 1 else 'records'}") for (x, y), count in sorted(counts.items())]
     top = max(max(pair) for pair in counts)
     return Chart(
-        x=Axis("earliest stubborn token", "log", ends=(1, max(top, 2))),
-        y=Axis("first wrong token, i*", "log", ends=(1, max(top, 2))),
+        x=Axis("earliest stubborn token", "log", ends=(1, max(top, 2)), is_count=True),
+        y=Axis("first wrong token, i*", "log", ends=(1, max(top, 2)), is_count=True),
         series=[Series("", [(1, 1), (top, top)], "line", None), Series("failed records", points, "points", 0)],
     )
 

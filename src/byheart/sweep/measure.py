@@ -125,13 +125,18 @@ def _by_token(certificate: Certificate) -> dict[str, np.ndarray]:
 
 
 def free_rights(certificate: Certificate) -> list[np.ndarray]:
-    """Of each record, at which of its answer's places the free run has the answer's token, bool."""
+    """Of each record, at which of its answer's places the free run has the answer's token, bool.
+
+    Args:
+        certificate: of schema 2 or later, which has the runs.
+    """
     return [_free_right(record) for record in certificate.records]
 
 
 def _free_right(record: RecordCertificate) -> np.ndarray:
     right = np.ones(len(record.token_ids), dtype=np.bool_)
     if (failure := record.first_failure) is not None:
+        assert failure.run_ids is not None, "a cell is certified before it is measured"
         wanted = np.array(record.token_ids[failure.position :])
         came = np.full_like(wanted, NONE)  # where the run ended early nothing came
         came[: len(failure.run_ids)] = failure.run_ids
