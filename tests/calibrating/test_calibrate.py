@@ -46,7 +46,7 @@ def outcome(job: Job) -> Outcome:
 def slow(job: Job) -> Outcome:
     """The same, each in a hundred seconds."""
     found = outcome(job)
-    return replace(found, numbers=found.numbers | {"seconds": 100.0})
+    return replace(found, numbers={**(found.numbers or {}), "seconds": 100.0})
 
 
 def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(config, tiny_base):
@@ -79,17 +79,14 @@ def test_the_time_is_told_after_the_cheapest_cell(config, tiny_base):
 
 
 def test_cells_that_had_other_threads_tell_no_time(config):
-    def alone_at_first(job: Job) -> Outcome:
-        found = outcome(job)
-        return replace(
-            found, numbers=found.numbers | {"num_threads": 2 if job.run["placement"]["lora_rank"] > 8 else 1}
-        )
+    def some_with_two(job: Job) -> Outcome:
+        found, is_large = outcome(job), job.run["placement"]["lora_rank"] > 8
+        return replace(found, numbers={**(found.numbers or {}), "num_threads": 2 if is_large else 1})
 
-    assert calibrate(config, engine=InProcess(outcome), reporter=Silent())[0].timing is not None
-    assert (
-        calibrate(config, out=user_directory() / "other", engine=InProcess(alone_at_first), reporter=Silent())[0].timing
-        is None
-    )
+    alike, _ = calibrate(config, engine=InProcess(outcome), reporter=Silent())
+    mixed, _ = calibrate(config, out=user_directory() / "other", engine=InProcess(some_with_two), reporter=Silent())
+    assert alike.timing is not None
+    assert mixed.timing is None
 
 
 def test_where_no_cell_can_fail_that_is_said_before_any_is_run(monkeypatch, tiny_base):
