@@ -107,7 +107,9 @@ def test_the_command_that_makes_one_has_what_is_no_default():
 def test_those_that_ship_with_the_package_can_be_read_and_give_plans():
     from byheart.law.plan import Need
 
-    for path in module.directories()[-1].glob("*.json"):
+    paths = list(module.directories()[-1].glob("*.json"))
+    assert paths, "the paper's probe has one"
+    for path in paths:
         shipped = Calibration.read(path)
         assert path.name == shipped.subject.file_name
         assert plan_for(Need(1, 100, 3.0), shipped).ranks
