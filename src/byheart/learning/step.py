@@ -29,8 +29,10 @@ from byheart.method.weighting import TokenBatch, TokenWeighting, WeightingState,
 from byheart.model.adapter import Adapter, attached
 from byheart.model.split import SplitModel
 
-_FEW = 0.5
-"""Share of a batch's tokens with weight, below which their losses are taken once more, for their gradient alone."""
+_FEW = 0.25
+"""Share of a batch's tokens with weight, below which their losses are taken once more, for their gradient alone. A step
+of ten phone numbers on one thread is 1.02 to 1.05 times as fast with a fifth of the tokens, 1.03 to 1.09 with a
+twentieth, 0.95 to 1.00 with a third."""
 
 
 @dataclass(frozen=True, slots=True)
