@@ -137,9 +137,7 @@ def test_tokens_without_weight_have_no_part_in_the_gradient(
     assert all_close(found, whole_model.gradients(oracle, adapter))
 
 
-def test_few_tokens_of_many_chunks_have_the_same_gradient(
-    tiny_encoded, make_stepper, gradients_of, adapter, monkeypatch
-):
+def test_few_tokens_of_many_chunks_have_the_same_gradient(make_stepper, gradients_of, monkeypatch):
     whole = gradients_of(make_stepper(Every(5), batch_size=2), [0, 1])
     monkeypatch.setattr("byheart.learning.step.token_losses", partial(token_losses, chunk_tokens=3))
     assert all_close(gradients_of(make_stepper(Every(5), batch_size=2), [0, 1]), whole)

@@ -24,6 +24,7 @@ def test_a_chart_answers_to_mouse_and_keys_and_is_there_as_a_table(opened):
     tab.mouse.move(box["x"] + 3, box["y"] + box["height"] - 3)
     assert "a note" in tab.inner_text("#tip")
     tab.click("summary")
+    tab.wait_for_selector("details tbody tr", timeout=10_000)  # the table is made once it is opened
     assert tab.locator("details tbody tr").count() == 5
     tab.select_option("select", "two")
     assert tab.locator("details[open]").count() == 0

@@ -105,9 +105,9 @@ def prepared(config: RunConfig, base: Base, reporter: SweepReporter) -> Study:
     )
     reporter.say(f"bits that the base model lacks: {told}")
     longest = min(LONGEST_TOKENS, (base.max_tokens or 2 * LONGEST_TOKENS) // 2)  # the rest is room for the prompt
-    drafts = expand(read_grid(grid_of(plain, bits, outline.num_parameters, longest)), "calibration")
-    cells = prepare(drafts, reporter.say, lambda *_: base.tokenizer)
     per_rank = outline.num_parameters
+    drafts = expand(read_grid(grid_of(plain, bits, per_rank, longest)), "calibration")
+    cells = prepare(drafts, reporter.say, lambda *_: base.tokenizer)
     heaviest = max(size * unit for kind, unit in bits.items() for size in sizes(kind, unit, per_rank, longest))
     if heaviest < HEAVIEST * per_rank:
         reporter.say(
@@ -118,7 +118,7 @@ def prepared(config: RunConfig, base: Base, reporter: SweepReporter) -> Study:
     return Study(
         subject=Subject.of(base.identity, outline, config.method.name),
         cells=tuple(sorted(cells, key=lambda cell: cell.work)),
-        parameters_per_rank=outline.num_parameters,
+        parameters_per_rank=per_rank,
         bytes_per_parameter=DTYPES[base.identity.dtype].itemsize,
     )
 

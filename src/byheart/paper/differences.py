@@ -102,34 +102,23 @@ def sentences(apart: Mapping[str, Mapping[str, str]]) -> list[str]:
     common = dict(set.intersection(*(set(found.items()) for found in apart.values())))
     ordered = {key: told for key, told in next(iter(apart.values())).items() if key in common}
     own = {name: {key: told for key, told in each.items() if key not in common} for name, each in apart.items()}
-    alike: dict[str, list[str]] = {}
+    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for name, found in own.items():
         if found or not ordered:
-            alike.setdefault(sentence("", found), []).append(name)
+            alike.setdefault(tuple(found.items()), []).append(name)
     whole = ["all cells differ from the paper in: " + _told(ordered)] if ordered else []
-    return whole + [
-        "; ".join(names) + (told if len(names) == 1 else _of_several(told)) for told, names in alike.items()
-    ]
+    return whole + [sentence("; ".join(names), dict(found), len(names)) for found, names in alike.items()]
 
 
-def sentence(name: str, found: Mapping[str, str]) -> str:
-    """Differences as one note.
+def sentence(name: str, found: Mapping[str, str], num_names: int = 1) -> str:
+    """Differences as one note, of one kind of cells or of several that ``name`` lists.
 
     >>> sentence("SFT", {"epochs": "60, not 200"})
     'SFT differs from the paper in: epochs (60, not 200)'
     """
     if not found:
-        return f"{name} does not differ from the paper in any setting that is known"
-    return f"{name} differs from the paper in: {_told(found)}"
-
-
-def _of_several(told: str) -> str:
-    """A sentence's predicate for several subjects.
-
-    >>> _of_several(" differs from the paper in: epochs (60, not 200)")
-    ' differ from the paper in: epochs (60, not 200)'
-    """
-    return told.replace(" differs", " differ", 1).replace(" does not", " do not", 1)
+        return f"{name} {'does' if num_names == 1 else 'do'} not differ from the paper in any setting that is known"
+    return f"{name} {'differs' if num_names == 1 else 'differ'} from the paper in: {_told(found)}"
 
 
 def _told(found: Mapping[str, str]) -> str:

@@ -25,9 +25,9 @@ function scaleOf(axis, values, start, end) {
 
 function ticksOf({ scale, is_count: isCount }, low, high) {
   if (scale === "linear") return roundTicks(low, high, isCount ? 1 : 0);
-  const found = scale === "log1p" ? [0] : [];
   if (scale === "log" && high < 10 * low) return roundTicks(low, high, isCount ? 1 : 0, 8); // powers of ten would leave it bare
   const [first, last] = [Math.floor(Math.log10(Math.max(low, 1e-12))), Math.ceil(Math.log10(scale === "log" ? high : Math.max(high, 1)))];
+  const found = scale === "log1p" ? [0] : [];
   const steps = last - first > 3 ? [1] : [1, 2, 5];
   for (let power = scale === "log1p" ? 0 : first; power <= last; power += 1) {
     for (const step of steps) found.push(step * 10 ** power);
