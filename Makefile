@@ -43,8 +43,7 @@ lint: setup
 	$(BIN)/pyright
 
 # results/time_to_exact.json and results/methods.json, which the README quotes, are of the paper's PhoneBook, which not
-# every clone has: the contacts' stand beside them under names of their own. planner.py is not here, as it needs a
-# calibration of the placement, which is a run of its own ('byheart calibrate'); nor is engine_noise.py, which measures
+# every clone has: the contacts' stand beside them under names of their own. engine_noise.py is not here, as it measures
 # bundles that are there.
 bench: setup
 	$(BIN)/python benchmarks/time_to_exact.py --out $(RESULTS)/time_to_exact_$(CONTACTS).json $(QUICKLY)
@@ -54,6 +53,7 @@ bench: setup
 	$(BIN)/python benchmarks/methods.py examples/contacts.jsonl --out $(RESULTS)/methods_$(CONTACTS).json $(QUICKLY)
 	$(BIN)/python benchmarks/capacity.py $(QUICKLY)
 	$(BIN)/python benchmarks/margin.py $(QUICKLY)
+	$(BIN)/python benchmarks/planner.py $(QUICKLY)
 ifdef QUICK
 	$(BIN)/python benchmarks/gpu.py --shape tiny --max-epochs 3 --out $(RESULTS)/gpu_quick.json
 else

@@ -58,9 +58,8 @@ def main() -> None:
         "minutes": arguments.minutes,
         "epochs": arguments.epochs,
         "config": arguments.config,
-        "sources": [f"{name}: {tasks[name][0]}" for name in sorted(tasks)],
     }
-    rows = earlier(arguments.out, head)
+    rows = earlier(arguments.out, head, {name: source for name, (source, *_) in tasks.items()})
     for point in arguments.points:
         if point.name in {row["point"] for row in rows}:
             continue
@@ -90,8 +89,13 @@ def main() -> None:
     draw(rows, arguments.picture)
 
 
-def earlier(path: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
+def earlier(path: Path, head: dict[str, Any], sources: dict[str, str]) -> list[dict[str, Any]]:
     """The points that a run of the same settings has measured already, and left in its file.
+
+    Args:
+        path: the file.
+        head: settings.
+        sources: task → what its records are called.
 
     Raises:
         SystemExit: the file is of other settings, records or another machine.
@@ -99,12 +103,11 @@ def earlier(path: Path, head: dict[str, Any]) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
-    differing = [name for name in head if name != "sources" and found.get(name) != head[name]]
-    kinds = {source.split(":")[0]: source for source in found.get("sources", [])}
-    differing += [source for source in head["sources"] if kinds.get(source.split(":")[0], source) != source]
+    differing = [name for name in head if found.get(name) != head[name]]
+    of = {row["point"].split("/")[0]: row["records"] for row in found["rows"]}
+    differing += [f"{name}: {source}" for name, source in sources.items() if of.get(name, source) != source]
     if differing:
         raise SystemExit(f"{path} is of another {', '.join(differing)}; give another --out, or remove it")
-    head["sources"] = sorted({*found["sources"], *head["sources"]})
     return found["rows"]
 
 

@@ -28,7 +28,9 @@ Pair = tuple[str, str]
 
 
 def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[str, Any]:
-    """What ``python -m module JOB OUTCOME`` writes into OUTCOME, both files of JSON; run to its end."""
+    """What ``python -m module JOB OUTCOME`` writes into OUTCOME, both files of JSON, and the `commit` it is of; run to
+    its end.
+    """
     threads = {name: str(num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **threads, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
@@ -37,7 +39,16 @@ def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[s
         asked.write_text(json.dumps(job), encoding="utf-8")
         command = [sys.executable, "-W", "ignore::FutureWarning", "-m", module, str(asked), str(outcome)]
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-        return json.loads(outcome.read_text(encoding="utf-8"))
+        return {**json.loads(outcome.read_text(encoding="utf-8")), "commit": commit()}
+
+
+def commit() -> str | None:
+    """Of these scripts and of byheart beside them, with "-dirty" where files differ from it; None outside of git."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def alternating(sides: Sequence[str], repeats: int) -> list[tuple[str, int]]:
@@ -111,7 +122,12 @@ def invented(num_records: int) -> list[Pair]:
 
 
 def with_files(
-    parser: argparse.ArgumentParser, name: str, *, left_out: str | None = None, draws: bool = True
+    parser: argparse.ArgumentParser,
+    name: str,
+    *,
+    left_out: str | None = None,
+    draws: bool = True,
+    has_threads: bool = True,
 ) -> argparse.Namespace:
     """The arguments, among them those that all benchmarks have. A quick run does not write over a full one's results.
 
@@ -121,13 +137,15 @@ def with_files(
         left_out: what a quick run leaves out, in words that follow a colon; None: the parser has a ``--quick`` of its
             own, and nothing is said.
         draws: whether there is a picture; it is called after the results.
+        has_threads: whether it can be told how many to compute with.
 
     Returns:
         The namespace, with ``left_out`` the sentence for `publish`: None of a full run.
     """
     if left_out is not None:
         parser.add_argument("--quick", action="store_true", help=f"minutes instead of hours: {left_out}")
-    parser.add_argument("--threads", type=int, default=1)
+    if has_threads:
+        parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help=f"benchmarks/results/{name}.json; the table goes beside it")
     if draws:
         parser.add_argument("--picture", type=Path, help=f"docs/images/{name}.svg")

@@ -1,39 +1,46 @@
 """The planner on twenty memories it has not seen: how many are certified at the planned rank, and at a quarter of it.
 
-    python benchmarks/planner.py --layers 0.93 --modules v_proj [--out benchmarks/results/planner.json] [--quick]
+    python benchmarks/planner.py --layers 20 --modules mlp-bypass [--workers 2] [--quick]
 
 A good plan is right and not merely generous: at the planned rank at least 18 of 20 memories are to come back whole, at
-a quarter of it at most 4. A planned rank of 1 to 3 has no quarter, and where any of the twenty has none that bar is
-open: so choose a placement with few parameters a rank. Of the embedded model a single v_proj has 768, a single
-down_proj 2,112, the default placement 30,528. Needs a calibration of the placement ('byheart calibrate'). Each run is
-kept as it ends, and the same command goes on with those that are left. A Markdown table is written beside the JSON.
+a quarter of it at most 4. A planned rank of 1 or 2 has no quarter, and where any of the twenty has none that bar is
+open: so choose a placement with few parameters a rank. Of the embedded model a single v_proj has 768, the paper's probe
+1,152, a single down_proj 2,112, the default placement 30,528. Needs a calibration of the placement, as the package has
+it of the probe; else 'byheart calibrate' makes one.
+
+The runs are a sweep's cells: each is kept in --cells as it ends, and the same command goes on with those that are left.
+A Markdown table is written beside the JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import measure
-import torch
 
 import byheart
+from byheart.artifacts import locked
 from byheart.config import RunConfig
 from byheart.errors import SettingsError
 from byheart.fingerprint import fingerprint
+from byheart.law.plan import Plan
 from byheart.memory.records import Memory
 from byheart.model.placement import resolve
 from byheart.planning.calibration import find
 from byheart.planning.need import measured_need
 from byheart.planning.planner import plan_for
 from byheart.progress import Silent
+from byheart.sweep.cell import CellResult, Measured
+from byheart.sweep.driver import Sweep
+from byheart.sweep.grid import expand, read_grid
+from byheart.sweep.local import LocalEngine
+from byheart.sweep.prepare import prepare
+from byheart.sweep.progress import Silent as SilentSweep
 from byheart.tasks.long_context import read_text
 from byheart.tasks.registry import build, parse
 
@@ -59,87 +66,136 @@ class Unseen:
 
     Attributes:
         name: what to call it.
+        task: settings of the task that makes it.
         memory: its records.
     """
 
     name: str
+    task: dict[str, Any]
     memory: Memory
 
+    def made(self, result: CellResult) -> bool:
+        """Whether a result is of this memory."""
+        return result.task == parse(self.task).model_dump(mode="json")
 
-def unseen(tokenizer: Any, *, quick: bool) -> Iterator[Unseen]:
-    """The twenty memories; quick: the smallest of each kind."""
+
+@dataclass(frozen=True)
+class Planned:
+    """A memory and its plan."""
+
+    unseen: Unseen
+    plan: Plan
+
+    @property
+    def ranks(self) -> dict[float, int]:
+        """Share of the planned rank → rank; 0 where that has no such share."""
+        return {1.0: self.plan.lora_rank, 0.25: self.plan.lora_rank // 4}
+
+
+def unseen(tokenizer: Any, pieces: Path, *, quick: bool) -> Iterator[Unseen]:
+    """The twenty memories.
+
+    Args:
+        tokenizer: of the base model.
+        pieces: a directory for the texts that some of them are of.
+        quick: the smallest of each kind alone.
+    """
     for kind, sizes in SIZES.items():
         for number, size in enumerate(sizes[:1] if quick else sizes):
-            yield Unseen(f"{kind} {size}", _memory(kind, size, number, tokenizer))
+            yield _unseen(kind, size, number, tokenizer, pieces)
 
 
-def _memory(kind: str, size: int, number: int, tokenizer: Any) -> Memory:
+def _unseen(kind: str, size: int, number: int, tokenizer: Any, pieces: Path) -> Unseen:
+    name, seed = f"{kind} {size}", SEED + number
     if kind == "phonebook":
-        return build(parse({"name": "phonebook", "num_pairs": size, "seed": SEED + number}), tokenizer)
-    if kind == "random":
-        task = {"name": "long-context", "num_answer_tokens": size, "random_ratio": 1.0, "seed": SEED + number}
-        return build(parse(task), tokenizer)
-    if kind == "prose":
-        return _cut(read_text(None)[(number + 1) * _CHARACTERS_APART :], size, tokenizer)
-    spec = find_spec(CODE[number])
+        task: dict[str, Any] = {"name": "phonebook", "num_pairs": size, "seed": seed}
+    else:
+        task = {"name": "long-context", "num_answer_tokens": size}
+        if kind == "random":
+            task |= {"random_ratio": 1.0, "seed": seed}
+        else:
+            text = read_text(None)[(number + 1) * _CHARACTERS_APART :] if kind == "prose" else _source(CODE[number])
+            task["source"] = str(_cut(text, size, tokenizer, pieces / f"{name.replace(' ', '_')}.txt"))
+    return Unseen(name, task, build(parse(task), tokenizer))
+
+
+def _source(module: str) -> str:
+    spec = find_spec(module)
     if spec is None or spec.origin is None:
-        raise SystemExit(f"this Python has no source of its module {CODE[number]}; use another")
-    return _cut(Path(spec.origin).read_text(encoding="utf-8"), size, tokenizer)
+        raise SystemExit(f"this Python has no source of its module {module}; use another")
+    return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def _cut(text: str, num_tokens: int, tokenizer: Any) -> Memory:
-    """A piece of a text with so many tokens, from the first line at which it can be cut so."""
+def _cut(text: str, num_tokens: int, tokenizer: Any, path: Path) -> Path:
+    """Writes the text from the first line on from which its beginning can have so many tokens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = text.splitlines(keepends=True)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "piece.txt"
-        for start in range(min(_ATTEMPTS, len(lines))):
-            path.write_text("".join(lines[start:]), encoding="utf-8")
-            task = {"name": "long-context", "num_answer_tokens": num_tokens, "source": str(path)}
-            try:
-                return build(parse(task), tokenizer)
-            except SettingsError:
-                continue  # no beginning of it has just as many tokens
+    for start in range(min(_ATTEMPTS, len(lines))):
+        path.write_text("".join(lines[start:]), encoding="utf-8")
+        try:
+            build(parse({"name": "long-context", "num_answer_tokens": num_tokens, "source": str(path)}), tokenizer)
+        except SettingsError:
+            continue  # no beginning of it has just as many tokens
+        return path
     raise SystemExit(f"no piece of the text has just {num_tokens} tokens for this tokenizer")
 
 
-def run(
-    memories: list[Unseen],
-    plan: Callable[[Memory], Any],
-    learn: Callable[[Memory, int], dict[str, Any]],
-    rows: list[dict[str, Any]],
-    keep: Callable[[list[dict[str, Any]]], None],
-) -> None:
-    """Plans for each memory, learns it at the planned rank and at a quarter of it, and keeps every run as it ends.
+def grid_of(planned: Sequence[Planned], base: dict[str, Any]) -> dict[str, Any]:
+    """Each memory at the planned rank and at a quarter of it, as `byheart.sweep.grid.read_grid` takes it.
 
     Args:
-        memories: to be planned for.
-        plan: a memory's plan.
-        learn: a memory and a rank → a run's summary.
-        rows: runs that are there already; those that are made are added.
-        keep: writes them.
+        planned: memories and their plans.
+        base: settings of every run.
     """
-    for each in memories:
-        made = plan(each.memory)
-        for share, rank in ((1.0, made.lora_rank), (0.25, made.lora_rank // 4)):
-            if any((row["memory"], row["share"]) == (each.name, share) for row in rows):
-                continue
-            row = {
-                "memory": each.name,
-                "share": share,
-                "lora_rank": rank,
-                "probability": next((at.probability for at in made.ranks if at.lora_rank == rank), None),
-                "is_reached": made.is_reached,
-                "extrapolates": made.extrapolates,
-                "num_answer_tokens": made.num_answer_tokens,
-                "nll_before_nats": made.nll_before_nats,
-            }
-            # A rank below four has no quarter: there is nothing to run, and the memory does not count there.
-            if rank > 0:
-                summary = learn(each.memory, rank)
-                row |= {name: summary[name] for name in ("num_records", "num_certified", "epochs", "train_seconds")}
-                row["is_whole"] = summary["num_certified"] == summary["num_records"]
-            rows.append(row)
-            keep(rows)
+    sections = [
+        {"task": each.unseen.task, "axes": {"lora_rank": [rank for rank in each.ranks.values() if rank > 0]}}
+        for each in planned
+    ]
+    return {"base": base, "grids": sections}
+
+
+def row(planned: Planned, share: float, measured: Measured | None) -> dict[str, Any]:
+    """What a run came to.
+
+    Args:
+        planned: the memory and its plan.
+        share: of the planned rank.
+        measured: of the run; None: the planned rank has no such share, and the memory does not count there.
+    """
+    plan, rank = planned.plan, planned.ranks[share]
+    made = {
+        "memory": planned.unseen.name,
+        "share": share,
+        "lora_rank": rank,
+        "probability": next((at.probability for at in plan.ranks if at.lora_rank == rank), None),
+        "is_reached": plan.is_reached,
+        "extrapolates": plan.extrapolates,
+        "num_answer_tokens": plan.num_answer_tokens,
+        "nll_before_nats": plan.nll_before_nats,
+    }
+    if measured is not None:
+        names = ("num_records", "num_certified", "epochs", "stop_reason", "train_seconds")
+        made |= {name: getattr(measured, name) for name in names}
+        made["is_whole"] = measured.num_certified == measured.num_records
+    return made
+
+
+def rows_of(planned: Sequence[Planned], results: Sequence[CellResult]) -> list[dict[str, Any]]:
+    """A row for each memory and share of which there is a run, or of which there can be none.
+
+    Args:
+        planned: memories and their plans.
+        results: of the runs so far; one that failed has no row.
+    """
+    rows = []
+    for each in planned:
+        mine = {
+            result.run["placement"]["lora_rank"]: result.measured
+            for result in results
+            if result.measured is not None and each.unseen.made(result)
+        }
+        rows += [row(each, share, mine.get(rank)) for share, rank in each.ranks.items() if rank == 0 or rank in mine]
+    return rows
 
 
 def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -209,48 +265,56 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Runs what is left, and writes JSON and Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", default="20", help="adapted layers (20)")
-    parser.add_argument("--modules", default="down_proj", help="adapted modules (down_proj)")
-    left_out = f"the smallest memory of each kind instead of all {NUM_MEMORIES}, too few for either bar to hold"
-    arguments = measure.with_files(parser, "planner", left_out=left_out, draws=False)
-    torch.set_num_threads(arguments.threads)
+    arguments = _arguments()
     config = RunConfig.build(None, layers=arguments.layers, modules=arguments.modules)
     base = byheart.load_base(config.model)
     outline = resolve(config.placement, base.model, 1)
     calibration = find(base.identity, outline, config)
+    planned = [
+        Planned(each, plan_for(measured_need(each.memory, base, config, outline, Silent()), calibration))
+        for each in unseen(base.tokenizer, arguments.cells / "pieces", quick=arguments.quick)
+    ]
     head = {
         "layers": arguments.layers,
         "modules": arguments.modules,
         "calibration": fingerprint(calibration.model_dump(mode="json")),
-        "byheart": version("byheart"),
+        "commit": measure.commit(),
         "machine": measure.machine(),
-        "threads": arguments.threads,
     }
-    rows: list[dict[str, Any]] = []
-    if arguments.out.is_file():
-        found = json.loads(arguments.out.read_text(encoding="utf-8"))
-        if {name: found.get(name) for name in head} != head:
-            raise SystemExit(f"{arguments.out} is of another placement, calibration or machine; give another --out")
-        rows = found["rows"]
+    plain = config.model_dump(mode="json", exclude={"format"})
+    drafts = expand(read_grid(grid_of(planned, plain)), "planner")
+    cells = prepare(drafts, tokenizer_of=lambda *_: base.tokenizer)
+    cheapest_first = sorted(cells, key=lambda cell: cell.work)
+    results: list[CellResult] = []
 
-    def keep(rows: list[dict[str, Any]]) -> None:
+    def keep(result: CellResult) -> None:
+        results.append(result)
+        rows = rows_of(planned, results)
         report = {**head, "verdict": verdict(rows), "rows": rows}
         measure.publish(arguments.out, report, text(report), arguments.left_out)
-        print(f"{rows[-1]['memory']:14} share {rows[-1]['share']:g}  {' '.join(_cells(rows[-1]))}", flush=True)
+        print(f"{len(results)} of {len(cells)}: {_told(planned, result)}", flush=True)
 
-    def learnt(memory: Memory, rank: int) -> dict[str, Any]:
-        plain = config.model_dump(mode="json", exclude={"model"})
-        return byheart.learn(memory, base, config=plain, lora_rank=rank).summary()
+    with locked(arguments.cells):
+        sweep = Sweep(cheapest_first, arguments.cells, SilentSweep(), lambda: False, keep)
+        sweep.run(LocalEngine(arguments.workers), retry_failed=True)
+    print(bars(verdict(rows_of(planned, results))), *filter(None, [arguments.left_out]), sep="\n")
 
-    run(
-        list(unseen(base.tokenizer, quick=arguments.quick)),
-        lambda memory: plan_for(measured_need(memory, base, config, outline, Silent()), calibration),
-        learnt,
-        rows,
-        keep,
-    )
-    print(bars(verdict(rows)), *filter(None, [arguments.left_out]), sep="\n")
+
+def _told(planned: Sequence[Planned], result: CellResult) -> str:
+    name = next(each.unseen.name for each in planned if each.unseen.made(result))
+    rank, measured = result.run["placement"]["lora_rank"], result.measured
+    came = result.error if measured is None else f"{measured.num_certified} of {measured.num_records} certified"
+    return f"{name}, rank {rank}: {came}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", default="20", help="adapted layers (20)")
+    parser.add_argument("--modules", default="mlp-bypass", help="adapted modules (mlp-bypass)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that learn, the cores divided among them (1)")
+    parser.add_argument("--cells", type=Path, default=Path("runs/planner"), help="where runs are kept (runs/planner)")
+    left_out = f"the smallest memory of each kind instead of all {NUM_MEMORIES}, too few for either bar to hold"
+    return measure.with_files(parser, "planner", left_out=left_out, draws=False, has_threads=False)
 
 
 if __name__ == "__main__":

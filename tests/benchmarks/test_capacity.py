@@ -44,14 +44,14 @@ def test_the_bar_is_of_the_points_that_were_meant_and_came_back():
 
 
 def test_what_is_there_is_gone_on_with_and_nothing_else_is_written_over(tmp_path):
-    path, head = tmp_path / "capacity.json", {"minutes": 20.0, "sources": ["random: r100.jsonl"]}
-    assert capacity.earlier(path, head) == []
-    path.write_text(json.dumps({**head, "sources": ["phonebook: a"], "rows": [row("random/a", 0.4)]}))
-    assert capacity.earlier(path, head) == [row("random/a", 0.4)]
-    assert head["sources"] == ["phonebook: a", "random: r100.jsonl"]
-    for other in ({"minutes": 10.0}, {"sources": ["phonebook: b"]}):
+    path, head, sources = tmp_path / "capacity.json", {"minutes": 20.0}, {"random": "r100.jsonl"}
+    assert capacity.earlier(path, head, sources) == []
+    rows = [row("phonebook/a", 0.4) | {"records": "contacts"}]
+    path.write_text(json.dumps({**head, "rows": rows}))
+    assert capacity.earlier(path, head, sources) == rows
+    for other, others in (({"minutes": 10.0}, sources), (head, {"phonebook": "PB1000.jsonl"})):
         with pytest.raises(SystemExit, match="give another --out"):
-            capacity.earlier(path, {"minutes": 20.0, "sources": [], **other})
+            capacity.earlier(path, other, others)
 
 
 def test_every_point_has_a_name_and_settings_of_its_own():

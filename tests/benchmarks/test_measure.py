@@ -4,6 +4,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def test_a_quick_run_has_files_of_its_own_and_says_what_it_leaves_out(monkeypatc
     assert (quick.picture, full.picture) == (Path("runs/script_quick.svg"), measure.PICTURES / "script.svg")
     assert quick.left_out is not None and "all but one" in quick.left_out
     assert full.left_out is None
+
+
+def test_a_run_names_its_commit():
+    shown = subprocess.run(["git", "rev-parse", "HEAD"], cwd=measure.HERE, capture_output=True, text=True, check=True)
+    commit = measure.commit()
+    assert commit is not None
+    assert shown.stdout.startswith(commit.removesuffix("-dirty"))
+
+
+def test_outside_of_git_there_is_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "HERE", tmp_path)
+    assert measure.commit() is None
 
 
 def test_the_picture_is_called_after_the_results(monkeypatch):

@@ -6,49 +6,63 @@ import planner
 import pytest
 
 from byheart.errors import SettingsError
-from byheart.law.plan import Need, Plan, Spans, make_plan
+from byheart.law.plan import Need, Spans, make_plan
 from byheart.law.recall import fit_recall
 from byheart.memory.records import Memory
+from byheart.sweep.grid import expand, read_grid
 from plans_for_tests import saturated_or_lost
+from reproductions_for_tests import cell_result, failed
 
 CELLS = saturated_or_lost()
 
 
-def plan(memory: Memory) -> Plan:
-    need = Need(len(memory), 20 * len(memory), 5.0)
-    spans = Spans.of(CELLS)
-    return make_plan(
-        need, (1, 2, 4, 8, 16), fit_recall(CELLS), None, spans, parameters_per_rank=9, bytes_per_parameter=2
-    )
+def planned(num_pairs: int, ranks=(1, 2, 4, 8, 16)) -> planner.Planned:
+    """A phone book and its plan."""
+    memory = Memory.from_pairs([(f"{number}?", str(number)) for number in range(num_pairs)])
+    task = {"name": "phonebook", "num_pairs": num_pairs}
+    need, spans = Need(num_pairs, 20 * num_pairs, 5.0), Spans.of(CELLS)
+    plan = make_plan(need, ranks, fit_recall(CELLS), None, spans, parameters_per_rank=9, bytes_per_parameter=2)
+    return planner.Planned(planner.Unseen(f"phonebook {num_pairs}", task, memory), plan)
 
 
-def of(num_records: int) -> planner.Unseen:
-    pairs = [(f"{number}?", str(number)) for number in range(num_records)]
-    return planner.Unseen(f"numbers {num_records}", Memory.from_pairs(pairs))
-
-
-def learn(memory, rank):
-    """Holds one record a rank."""
-    return {"num_records": len(memory), "num_certified": min(len(memory), rank), "epochs": 1, "train_seconds": 1.0}
+def learnt(each: planner.Planned, rank: int, num_certified: int):
+    """The result of a run of that memory."""
+    num_records = len(each.unseen.memory)
+    return cell_result(each.unseen.task, rank=rank, num_records=num_records, num_certified=num_certified)
 
 
 def test_each_memory_is_learnt_at_the_planned_rank_and_at_a_quarter():
-    rows: list[dict] = []
-    planner.run([of(3), of(8)], plan, learn, rows, lambda _: None)
-    ranks = [plan(of(count).memory).lora_rank for count in (3, 8)]
-    assert [row["lora_rank"] for row in rows] == [ranks[0], ranks[0] // 4, ranks[1], ranks[1] // 4]
-    sums = planner.verdict(rows)
-    assert sums["num_memories"] == 2
-    assert sums["num_whole_at_plan"] == sum(rank >= count for rank, count in zip(ranks, (3, 8), strict=True))
-    assert sums["num_whole_at_quarter"] == 0
-    assert (sums["is_right"], sums["is_not_generous"]) == (None, None), "two of twenty decide nothing"
+    some = [planned(3), planned(8)]
+    drafts = expand(read_grid(planner.grid_of(some, {"placement": {"layers": "20"}})))
+    asked = [(draft.task.model_dump()["num_pairs"], draft.run.placement.lora_rank) for draft in drafts]
+    assert asked == [
+        (num_pairs, each.plan.lora_rank // share)
+        for num_pairs, each in zip((3, 8), some, strict=True)
+        for share in (1, 4)
+        if each.plan.lora_rank >= share
+    ]
+    assert {draft.run.placement.layers for draft in drafts} == {"20"}
 
 
-def test_what_is_there_is_not_run_again():
-    rows: list[dict] = []
-    planner.run([of(8)], plan, learn, rows, lambda _: None)
-    planner.run([of(8)], plan, lambda *_: pytest.fail("ran again"), rows, lambda _: None)
-    assert len(rows) == 2
+def test_a_planned_rank_of_less_than_four_has_no_quarter_and_says_so():
+    each = planned(3, ranks=(2,))
+    sections = planner.grid_of([each], {})["grids"]
+    assert sections[0]["axes"] == {"lora_rank": [2]}
+    whole, quarter = planner.rows_of([each], [learnt(each, 2, 3)])
+    assert (whole["lora_rank"], whole["is_whole"]) == (2, True)
+    assert (quarter["lora_rank"], "is_whole" in quarter) == (0, False)
+
+
+def test_a_result_is_told_of_its_own_memory_and_rank():
+    three, eight = planned(3, ranks=(8,)), planned(8, ranks=(8,))
+    results = [learnt(eight, 2, 5), learnt(three, 8, 3), failed(learnt(eight, 8, 8))]
+    rows = planner.rows_of([three, eight], results)
+    assert [(row["memory"], row["share"], row["lora_rank"], row["is_whole"]) for row in rows] == [
+        ("phonebook 3", 1.0, 8, True),
+        ("phonebook 8", 0.25, 2, False),
+    ]
+    assert rows[0]["probability"] == three.plan.chosen.probability
+    assert rows[1]["probability"] is None, "of a rank that the plan was not asked for"
 
 
 def rows_of(whole, num_planned, quarter, num_quartered):
@@ -90,16 +104,18 @@ def test_the_bars_are_of_as_many_memories_as_there_are():
     assert sum(map(len, planner.SIZES.values())) == planner.NUM_MEMORIES
 
 
-def test_there_are_twenty_memories_and_each_has_its_size(tiny_base):
-    memories = list(planner.unseen(tiny_base.tokenizer, quick=False))
+def test_there_are_twenty_memories_and_each_has_its_size(tiny_base, tmp_path):
+    memories = list(planner.unseen(tiny_base.tokenizer, tmp_path, quick=False))
     assert len({each.name for each in memories}) == len({each.memory.fingerprint for each in memories}) == 20
     assert [len(each.memory) for each in memories[:5]] == list(planner.SIZES["phonebook"])
+    made = [planner.build(planner.parse(each.task), tiny_base.tokenizer).fingerprint for each in memories]
+    assert made == [each.memory.fingerprint for each in memories]
 
 
-def test_a_text_that_cannot_be_cut_is_told(tiny_base, monkeypatch):
+def test_a_text_that_cannot_be_cut_is_told(tiny_base, monkeypatch, tmp_path):
     def refuse(*_):
         raise SettingsError("no")
 
     monkeypatch.setattr(planner, "build", refuse)
     with pytest.raises(SystemExit, match="just 50 tokens"):
-        planner._cut("a\nb\n", 50, tiny_base.tokenizer)
+        planner._cut("a\nb\n", 50, tiny_base.tokenizer, tmp_path / "piece.txt")

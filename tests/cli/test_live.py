@@ -1,5 +1,6 @@
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,8 @@ from screens_for_tests import Clock, screen
 def event(epoch: int, certified: int = 0, *, visited: int = 100, seconds: float = 1.0) -> EpochEvent:
     return EpochEvent(
         epoch=epoch,
-        num_epochs=60,
+        num_visits=100 * epoch,
+        budget_visits=6000,
         lora_rank=8,
         learning_rate=2.4e-3,
         objective=1.0,
@@ -38,7 +40,7 @@ def test_epochs_of_few_records_promise_no_short_ones():
     """A curriculum shows a fifth of the records first; later epochs take five times as long."""
     pace = Pace()
     pace.lap(1.0, 20)
-    assert pace.at_most_seconds(event(10, visited=20)) == pytest.approx(5.0 * 50)
+    assert pace.at_most_seconds(replace(event(10, visited=20), num_visits=200)) == pytest.approx(5.0 * 58)
 
 
 def test_the_last_epoch_leaves_nothing():
@@ -71,14 +73,14 @@ def test_plain_lines_are_few_and_hold_what_counts(monkeypatch):
     lines = stream.getvalue().splitlines()
     assert lines[:3] == ["100 records in contacts.jsonl", "loading tiny", "reading activations: done in 0:04"]
     learning = [line for line in lines if line.startswith("learning: epoch")]
-    assert [int(match[1]) for line in learning if (match := re.search(r"epoch (\d+) of 60", line))] == [
+    assert [int(match[1]) for line in learning if (match := re.search(r"epoch (\d+), ", line))] == [
         *(10, 20, 30, 40, 50)
     ]
     assert learning[0] == (
-        "learning: epoch 10 of 60; 10 of 100 records above 0.5 so far, 900 stubborn tokens; at most 0:25 left"
+        "learning: epoch 10, 16 % of the budget; 10 of 100 records above 0.5 so far, 900 stubborn tokens; at most 0:25 left"
     )
     assert lines[-2:] == [
-        "learning: 59 of 60 epochs in 0:34; 59 of 100 records above 0.5 so far, 410 stubborn tokens",
+        "learning: 59 epochs in 0:34, 98 % of the budget; 59 of 100 records above 0.5 so far, 410 stubborn tokens",
         "certifying: done in 0:03",
     ]
     assert "\x1b" not in stream.getvalue()
@@ -91,7 +93,7 @@ def test_plain_lines_come_every_ten_seconds_where_nothing_else_happens(monkeypat
     for epoch in range(1, 31):
         clock.now += 1
         narrator.epoch(event(epoch))
-    assert [line.split(" of ")[0] for line in stream.getvalue().splitlines()] == [
+    assert [line.split(", ")[0] for line in stream.getvalue().splitlines()] == [
         f"learning: epoch {epoch}" for epoch in (10, 20, 30)
     ]
 
@@ -112,7 +114,7 @@ def test_a_bar_tells_epochs_records_tokens_and_time(monkeypatch):
         terminal.print(bars.drawn())
     lines = re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
     assert lines[0].startswith("learning  ━")
-    assert lines[0].rstrip().endswith("epoch 31/60  1:02, at most 0:58 left")
+    assert lines[0].rstrip().endswith("epoch 31, 51 % of the budget  1:02, at most 0:58 left")
     assert lines[1] == "87 of 100 records above 0.5 so far, 130 stubborn tokens, learning rate 2.4e-03"
     assert "Ctrl-C again leaves at once" in lines[2]
     assert max(map(len, lines)) <= 80
@@ -125,7 +127,7 @@ def test_bars_leave_lines_behind(monkeypatch):
     with Bars(terminal, now=clock) as bars:
         run(bars, clock, num_epochs=60, seconds=2.0)
     told = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).split())
-    assert "learning: 60 of 60 epochs in 2:05; 60 of 100 records above 0.5 so far, 400 stubborn tokens" in told
+    assert "learning: 60 epochs in 2:05, 100 % of the budget; 60 of 100 records above 0.5 so far, 400 stubborn tokens" in told
     assert "certifying: done in 0:03" in told
 
 

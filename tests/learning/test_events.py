@@ -7,7 +7,7 @@ from byheart.learning.events import EpochEvent, MetricsFile
 
 
 def event(epoch: int) -> EpochEvent:
-    return EpochEvent(epoch, 9, 8, 1e-3, 0.5, 0.25, 4, 3, 2, 5, 0.125, 1.5)
+    return EpochEvent(epoch, 4, 36, 8, 1e-3, 0.5, 0.25, 4, 3, 2, 5, 0.125, 1.5)
 
 
 def epochs(path) -> list[int]:
@@ -22,7 +22,8 @@ def test_every_epoch_is_a_line_with_all_its_numbers(tmp_path):
     assert epochs(path) == [1, 2]
     assert json.loads(path.read_text().splitlines()[0]) == {
         "epoch": 1,
-        "num_epochs": 9,
+        "num_visits": 4,
+        "budget_visits": 36,
         "lora_rank": 8,
         "learning_rate": 1e-3,
         "objective": 0.5,

@@ -69,7 +69,8 @@ def losses(*p: float) -> RecordLosses:
 
 def with_stubborn(num_stubborn_tokens: int) -> RecordLosses:
     """What a look finds where one record has all the stubborn tokens."""
-    return RecordLosses(torch.ones(2), torch.ones(2), torch.tensor([0, num_stubborn_tokens]))
+    ones_N = torch.ones(NUM_RECORDS)
+    return RecordLosses(ones_N, ones_N, torch.tensor([0] * (NUM_RECORDS - 1) + [num_stubborn_tokens]))
 
 
 def run(
@@ -241,7 +242,15 @@ class OneByOne(AllRecords):
 
 def test_epochs_that_visit_some_records_only_are_part_of_a_plateau_by_what_is_known_of_the_others():
     result = run(Script(lambda visit: 0.1), schedule=OneByOne(), epochs=50, plateau_epochs=3)
-    assert (result.stop_reason, result.num_epochs) == ("plateau", 4)
+    assert (result.stop_reason, result.num_epochs) == ("plateau", 1 + 3 * NUM_RECORDS)
+
+
+def test_epochs_that_visit_some_records_only_spend_less_of_the_budget():
+    script, events = Script(), []
+    result = run(script, schedule=OneByOne(), epochs=3, plateau_epochs=9, hooks=Hooks(on_epoch=events.append))
+    assert (result.stop_reason, result.num_epochs) == ("budget", 1 + 2 * NUM_RECORDS)
+    assert [event.num_visits for event in events] == list(range(NUM_RECORDS, 3 * NUM_RECORDS + 1))
+    assert {event.budget_visits for event in events} == {3 * NUM_RECORDS}
 
 
 def test_a_record_that_is_learnt_begins_the_wait_anew_whoever_rests():
@@ -253,7 +262,7 @@ def test_the_rate_falls_with_the_records_visited():
     script = Script()
     settings = {"learning_rate": 1.0, "decay": "linear", "decay_share": 1.0, "floor_share": 0.0}
     run(script, schedule=OneByOne(), epochs=10, batch_size=NUM_RECORDS, plateau_epochs=99, **settings)
-    assert script.rates == pytest.approx([1.0, *(1 - (1 + i / 5) / 10 for i in range(9))])
+    assert script.rates == pytest.approx([1.0, *(1 - (1 + i / 5) / 10 for i in range(45))])
 
 
 def test_batches_hold_records_of_similar_length():
@@ -282,9 +291,9 @@ def test_every_epoch_visits_the_schedules_records_once_in_batches():
     script = Script()
     run(script, schedule=Odd(), epochs=2)
     steps = [sorted(indices) for indices, _, _ in script.taken]
-    assert [len(step) for step in steps] == [2, 2, 1, 2]
+    assert [len(step) for step in steps] == [2, 2, 1, 2, 2, 2]
     assert sorted(index for step in steps[:3] for index in step) == [0, 1, 2, 3, 4]
-    assert steps[3] == [1, 3]
+    assert steps[3:] == 3 * [[1, 3]]
 
 
 def test_accumulation_gives_a_step_its_batches():
@@ -344,7 +353,9 @@ def test_an_event_tells_the_epoch():
     settings = {"learning_rate": 0.6, "decay": "linear", "decay_share": 1.0, "floor_share": 0.0}
     run(script, epochs=2, hooks=Hooks(on_epoch=events.append), **settings)
     first, second = events
-    assert (first.epoch, second.epoch, first.num_epochs) == (1, 2, 2)
+    assert (first.epoch, second.epoch) == (1, 2)
+    assert (first.num_visits, second.num_visits, first.budget_visits) == (5, 10, 10)
+    assert (first.spent_share, second.spent_share) == (0.5, 1.0)
     assert (first.num_stubborn_tokens, second.num_stubborn_tokens) == (5, 0)
     assert (first.num_certified_records, second.num_certified_records) == (0, 5)
     assert (first.num_visited_records, first.num_records) == (5, 5)
@@ -358,7 +369,7 @@ def test_an_event_tells_the_epoch():
 def test_an_interrupted_run_stops_after_the_step_at_a_checkpoint(tmp_path):
     script, path = Script(), tmp_path / "checkpoint.safetensors"
     hooks = Hooks(interrupted=lambda: len(script.taken) == 4, checkpoint=path)
-    with pytest.raises(InterruptedRunError, match="stopped in epoch 2 of 4"):
+    with pytest.raises(InterruptedRunError, match="stopped in epoch 2"):
         run(script, hooks=hooks, checkpoint_seconds=1e6)
     assert len(script.taken) == 4
     assert not script.adapter.training
@@ -554,7 +565,7 @@ def test_the_budget_and_the_rate_begin_anew_with_a_growth(growing):
     hooks = Hooks(look=lambda adapter: SLIPPED, on_epoch=events.append)
     run(script, hooks=hooks, max_growths=1, growth_rate_share=0.5, decay="linear", decay_share=1.0, **settings)
     assert script.rates == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.5, 0.375, 0.25, 0.125])
-    assert [event.num_epochs for event in events] == [4] * 4 + [8] * 4
+    assert [event.spent_share for event in events] == 2 * [0.25, 0.5, 0.75, 1.0]
 
 
 def test_every_growth_has_a_seed_of_its_own(growing):
@@ -688,8 +699,8 @@ def test_looks_while_some_are_not_known_are_spaced_by_visits():
     def only_one(epoch, standing, seed):
         return torch.arange(20) if epoch == 0 else torch.tensor([7])
 
-    run(script, hooks=hooks, epochs=11, batch_size=1, schedule=only_one, plateau_epochs=99)
-    assert asked == {"looks": 3, "passes": 0}  # after the first epoch, and after every fifth visit
+    run(script, hooks=hooks, epochs=2, batch_size=1, schedule=only_one, plateau_epochs=99)
+    assert asked == {"looks": 5, "passes": 0}  # after the first epoch, and after every fifth visit
 
 
 def test_words_that_looks_find_join_the_shortlist_and_are_remembered(tmp_path):

@@ -17,7 +17,8 @@ from conftest import PAIRS
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
 EVENT = EpochEvent(
     epoch=3,
-    num_epochs=9,
+    num_visits=12,
+    budget_visits=36,
     lora_rank=8,
     learning_rate=0.25,
     objective=1.5,
@@ -54,7 +55,7 @@ def test_tensorboard_reads_every_number_of_every_epoch(tmp_path):
     later = replace(EVENT, epoch=4, nll_nats=0.5, num_stubborn_tokens=0)
     assert report(tmp_path, EVENT, later) == []
     scalars = told(tmp_path)
-    assert set(scalars) == set(asdict(EVENT)) - {"epoch", "num_epochs", "num_records"}
+    assert set(scalars) == set(asdict(EVENT)) - {"epoch", "budget_visits", "num_records"}
     for name, values in scalars.items():
         assert values == [(3, asdict(EVENT)[name]), (4, asdict(later)[name])]
 

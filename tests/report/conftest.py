@@ -138,7 +138,8 @@ def epochs_of(num: int) -> list[EpochEvent]:
     return [
         EpochEvent(
             epoch=epoch,
-            num_epochs=num,
+            num_visits=epoch,
+            budget_visits=num,
             lora_rank=8,
             learning_rate=0.01 / epoch,
             objective=2.0 / epoch,

@@ -8,6 +8,7 @@ says what is certified.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections import deque
@@ -39,7 +40,7 @@ _MILESTONES = 10
 
 
 class Pace:
-    """How long the epochs left take at most, by those that went before."""
+    """How long the rest of the budget takes at most, by the epochs that went before."""
 
     def __init__(self) -> None:
         self._laps: deque[tuple[float, int]] = deque(maxlen=10)
@@ -54,9 +55,9 @@ class Pace:
         self._laps.append((seconds, num_records))
 
     def at_most_seconds(self, event: EpochEvent) -> float:
-        """For the epochs after ``event``, should each visit every record and none be spared."""
+        """For what ``event`` leaves of the budget, should all of it be spent."""
         seconds, num_records = (sum(column) for column in zip(*self._laps, strict=True))
-        return seconds / max(num_records, 1) * event.num_records * (event.num_epochs - event.epoch)
+        return seconds / max(num_records, 1) * max(event.budget_visits - event.num_visits, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Narrator:
         self._pace.lap(now - self._last_epoch_at if stage.event else event.seconds, event.num_visited_records)
         self._last_epoch_at = now
         ends_by = now + self._pace.at_most_seconds(event)
-        self._update(replace(stage, total=event.num_epochs, done=event.epoch, event=event, ends_by=ends_by))
+        self._update(replace(stage, total=event.budget_visits, done=event.num_visits, event=event, ends_by=ends_by))
 
     def _enter(self, stage: Stage | None) -> None:
         ended, self._stage = self._stage, stage
@@ -143,8 +144,14 @@ def ended_line(stage: Stage, now: float) -> str:
     """What remains on the screen of a stage that ended."""
     took = clock(now - stage.started)
     if event := stage.event:
-        return f"{stage.name}: {event.epoch} of {event.num_epochs} epochs in {took}; {standing(event)}"
+        epochs = counted(event.epoch, "epoch")
+        return f"{stage.name}: {epochs} in {took}, {spent(event)}; {standing(event)}"
     return f"{stage.name}: done in {took}"
+
+
+def spent(event: EpochEvent) -> str:
+    """How much of the budget is behind it."""
+    return f"{math.floor(100 * event.spent_share)} % of the budget"
 
 
 def standing(event: EpochEvent) -> str:
@@ -187,9 +194,7 @@ class Lines(Narrator):
         self._spoke_at, self._milestone = now, max(milestone, self._milestone)
         if event:
             left = f"at most {clock(stage.ends_by - now)} left"
-            self._screen.paragraph(
-                f"{stage.name}: epoch {event.epoch} of {event.num_epochs}; {standing(event)}; {left}"
-            )
+            self._screen.paragraph(f"{stage.name}: epoch {event.epoch}, {spent(event)}; {standing(event)}; {left}")
         else:
             self._screen.paragraph(f"{stage.name}: {stage.done} of {stage.total}")
 
@@ -223,7 +228,8 @@ class Bars(Narrator):
     def _bar(self, stage: Stage, now: float) -> Table:
         took = clock(now - stage.started)
         if event := stage.event:
-            figures = f"epoch {event.epoch}/{event.num_epochs}  {took}, at most {clock(stage.ends_by - now)} left"
+            left = f"at most {clock(stage.ends_by - now)} left"
+            figures = f"epoch {event.epoch}, {spent(event)}  {took}, {left}"
         else:
             figures = took
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)

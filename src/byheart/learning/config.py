@@ -19,9 +19,9 @@ class LearnConfig(Settings):
     """How the adapter is trained. What is None is chosen from the placement and the memory."""
 
     epochs: int | None = Field(default=None, ge=1)
-    """The budget: visits of the chosen records; learning stops earlier once everything is certified. None: 100,
-    in which most records rest most of the time, and more for a memory so small that these would be fewer than 600
-    steps."""
+    """The budget: as many visits of records as that many epochs of all of them make. An epoch in which some rest spends
+    less of it, so that there can be more; learning stops earlier once everything is certified. None: 100, and more for
+    a memory so small that these would be fewer than 600 steps."""
     batch_size: int = Field(default=10, ge=1)
     """Records a batch, over which the objective is taken; by ``step_memory_bytes`` one may run in several passes."""
     accumulation: int = Field(default=1, ge=1)
@@ -47,8 +47,8 @@ class LearnConfig(Settings):
     """Share that each step keeps of the running mean of the weights. The mean is what is looked at, certified and
     saved: single steps push known tokens about, their mean does not. 0: the weights themselves, as in the paper."""
     plateau_epochs: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a new minimum of stubborn tokens (at or below p = 0.5 when last seen),
-    counted once every record has been seen. None: half of the budget."""
+    """Stop after as many visits as this many epochs of all records make without a new minimum of stubborn tokens (at or
+    below p = 0.5 when last seen), counted once every record has been seen. None: half of the budget."""
     keep: Literal["best", "last"] = "best"
     """What a run that is not certified at its end leaves. best: of all epochs, the one with the fewest stubborn tokens.
     last: where training came to rest, as the paper's scripts do. The law needs it: weights chosen by a count of tokens
@@ -101,12 +101,12 @@ class LearnConfig(Settings):
         return self
 
     def num_epochs(self, num_records: int) -> int:
-        """The budget in epochs for a memory of ``num_records``."""
+        """The budget in epochs of all records, for a memory of ``num_records``."""
         if self.epochs is not None:
             return self.epochs
         steps_per_epoch = -(-num_records // (self.batch_size * self.accumulation))
         return max(DEFAULT_EPOCHS, -(-DEFAULT_STEPS // steps_per_epoch))
 
     def patience(self, num_epochs: int) -> int:
-        """Epochs without progress after which a run of ``num_epochs`` stops."""
+        """Epochs of all records without progress after which a run of ``num_epochs`` stops."""
         return self.plateau_epochs or -(-num_epochs // 2)

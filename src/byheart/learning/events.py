@@ -20,7 +20,8 @@ class EpochEvent:
 
     Attributes:
         epoch: from 1.
-        num_epochs: the budget; it begins anew with every growth.
+        num_visits: of records so far, since the start or the last growth.
+        budget_visits: so many of them there may be; a growth has a budget of its own.
         lora_rank: of the adapter in this epoch.
         learning_rate: at the epoch's last step.
         objective: mean over steps, nats.
@@ -34,7 +35,8 @@ class EpochEvent:
     """
 
     epoch: int
-    num_epochs: int
+    num_visits: int
+    budget_visits: int
     lora_rank: int
     learning_rate: float
     objective: float
@@ -45,6 +47,11 @@ class EpochEvent:
     num_records: int
     seconds: float
     train_seconds: float
+
+    @property
+    def spent_share(self) -> float:
+        """Of the budget, what is spent; the last epoch may visit a few records more than were left of it."""
+        return min(self.num_visits / self.budget_visits, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,8 @@ class _Loop:
     def restore(self) -> None:
         """Plateau and verification as the run's progress has them."""
         run, (best, num_stale) = self.run, self.run.progress.plateau
-        self.plateau = Plateau(run.config.patience(run.budget), best, num_stale)
+        patience_visits = run.config.patience(run.num_epochs) * len(run.lengths)
+        self.plateau = Plateau(patience_visits, best, num_stale)
         not_before, wait = run.progress.verification
         self.verification = Verification(not_before=not_before, wait=wait)
 
@@ -135,11 +136,11 @@ class _Loop:
         progress = self.run.progress
         if self.is_certified(event.epoch, adapter):
             return "certified"
-        if event.epoch >= self.run.num_epochs:
+        if event.num_visits >= event.budget_visits:
             return "budget"
         if not progress.standing.is_complete:
             return None
-        stuck = self.plateau.reached(event.num_stubborn_tokens)
+        stuck = self.plateau.reached(event.num_stubborn_tokens, event.num_visited_records)
         progress.plateau = (self.plateau.best, self.plateau.num_stale)
         return "plateau" if stuck else None
 

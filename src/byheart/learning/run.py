@@ -40,7 +40,7 @@ class Run:
         self.schedule, self.config, self.seed, self.hooks = schedule, config, seed, hooks
         self.lengths = stepper.activations.lengths
         self.num_answer_tokens = sum(len(record.answer_ids) for record in stepper.memory.records)
-        self.budget = config.num_epochs(len(self.lengths))
+        self.num_epochs = config.num_epochs(len(self.lengths))
         progress = Progress(Standing.unseen(len(self.lengths)))
         if hooks.checkpoint is not None and hooks.checkpoint.exists():
             stepper, progress = resumed(hooks.checkpoint, stepper)
@@ -56,10 +56,9 @@ class Run:
         self.save()
 
     @property
-    def num_epochs(self) -> int:
-        """The epoch with which the budget is spent; it began with the first, or after the last growth."""
-        growths = self.progress.growths
-        return self.budget + (growths[-1].epoch if growths else 0)
+    def budget_visits(self) -> int:
+        """Visits of records, since the start or the last growth, with which the budget is spent."""
+        return self.num_epochs * len(self.lengths)
 
     @property
     def draw_seed(self) -> int:
@@ -89,10 +88,10 @@ class Run:
             self._take_in(outcomes, time.monotonic() - before)
             if self.hooks.interrupted():
                 self.save()
-                raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1} of {self.num_epochs}")
+                raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1}")
             self.save_when_due()
         event = self._event(len(starts))
-        progress.num_visits += len(progress.order)
+        progress.num_visits = event.num_visits
         progress.epoch, progress.step, progress.order, progress.sums = progress.epoch + 1, 0, [], EpochSums()
         return event
 
@@ -111,7 +110,7 @@ class Run:
             self.config,
             self.stepper.starting_rate,
             num_passes,
-            self.budget,
+            self.num_epochs,
             left_share=self._left_share(),
             is_grown=bool(progress.growths),
         )
@@ -138,7 +137,8 @@ class Run:
         progress, sums = self.progress, self.progress.sums
         return EpochEvent(
             epoch=progress.epoch + 1,
-            num_epochs=self.num_epochs,
+            num_visits=progress.num_visits + len(progress.order),
+            budget_visits=self.budget_visits,
             lora_rank=self.stepper.adapter.placement.lora_rank,
             learning_rate=self._learning_rate(num_steps_in_epoch - 1, num_steps_in_epoch),
             objective=sums.objective / num_steps_in_epoch,

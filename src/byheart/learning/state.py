@@ -25,7 +25,7 @@ from byheart.method.schedule import Standing
 from byheart.method.weighting import WeightingState
 from byheart.model.adapter import Adapter
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OPTIMIZER_TENSORS = ("step", "exp_avg", "exp_avg_sq", "mean")
 """What the optimizer keeps beside each weight: its steps, fewer where an expert is not asked in every one, AdamW's
 moments and, where there is one, the weight's running mean.
@@ -58,7 +58,7 @@ class Progress:
         sums: of the epoch under way.
         train_seconds: of all training so far, over all starts.
         total_seconds: of everything so far, over all starts.
-        plateau: (fewest stubborn tokens, stale epochs) of `stopping.Plateau`.
+        plateau: (fewest stubborn tokens, stale visits) of `stopping.Plateau`.
         verification: (not before, wait) of `stopping.Verification`.
         num_visits_at_look: visits when all records were last looked at to see whether they are known.
         has_looked: whether such a look was made since the start or the last growth.

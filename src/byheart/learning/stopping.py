@@ -10,27 +10,27 @@ StopReason = Literal["certified", "budget", "plateau"]
 
 @dataclass(slots=True)
 class Plateau:
-    """Tells when the number of stubborn tokens has not fallen for ``patience`` epochs.
+    """Tells when the number of stubborn tokens has not fallen for ``patience`` visits of records.
 
     Only counts over all records may be fed: one over some of them says nothing of the rest. An epoch with none is never
     stale: what is left to do there shows in no count.
 
     Attributes:
-        patience: epochs without a new minimum after which there is no way forward.
+        patience: visits without a new minimum after which there is no way forward.
         best: fewest stubborn tokens of an epoch so far.
-        num_stale: epochs since then.
+        num_stale: visits since then.
     """
 
     patience: int
     best: int | None = None
     num_stale: int = 0
 
-    def reached(self, num_stubborn_tokens: int) -> bool:
-        """Takes an epoch's count in; True where the patience is at its end."""
+    def reached(self, num_stubborn_tokens: int, num_visits: int) -> bool:
+        """Takes an epoch's count and its visits in; True where the patience is at its end."""
         if self.best is None or num_stubborn_tokens < self.best or num_stubborn_tokens == 0:
             self.best, self.num_stale = num_stubborn_tokens, 0
         else:
-            self.num_stale += 1
+            self.num_stale += num_visits
         return self.num_stale >= self.patience
 
 

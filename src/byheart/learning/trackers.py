@@ -23,7 +23,7 @@ PROJECT = "byheart"
 """What trackers file the runs under."""
 TENSORBOARD_DIRECTORY = "tensorboard"
 """In the bundle's directory."""
-_NOT_SCALARS = ("epoch", "num_epochs", "num_records")
+_NOT_SCALARS = ("epoch", "budget_visits", "num_records")
 _UNTOLD = ("encode.system_prompt", "encode.template_kwargs")
 
 

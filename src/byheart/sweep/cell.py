@@ -19,9 +19,10 @@ from byheart.memory.record import Record, turns
 from byheart.memory.records import Memory
 from byheart.tasks.registry import TaskConfig
 
-CELL_VERSION = 2
+CELL_VERSION = 3
 """Of how a cell is run and measured; raised when the same settings and records come to numbers that differ by more than
-rounding. 2: whether a run has converged is judged by its loss alone where every epoch visits every record."""
+rounding. 2: whether a run has converged is judged by its loss alone where every epoch visits every record. 3: a budget
+is counted in visits, so that a run in which records rest has more epochs."""
 PROMPT_SHARE = 1 / 8
 """Of an answer token's time, what a prompt's takes: it does not pass the head, and what prompts share runs once a step.
 So counted, long texts took 3.4 and 3.6 ms a unit on the embedded model, PhoneBook 3.1 and 2.5 (v_proj, down_proj, one
