@@ -28,9 +28,10 @@ Pair = tuple[str, str]
 
 
 def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[str, Any]:
-    """What ``python -m module JOB OUTCOME`` writes into OUTCOME, both files of JSON, and the `commit` it is of; run to
-    its end.
+    """What ``python -m module JOB OUTCOME`` writes into OUTCOME, both files of JSON, and the `commit` that was there
+    when it began; run to its end.
     """
+    begun_at = commit()
     threads = {name: str(num_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **threads, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
@@ -39,16 +40,24 @@ def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[s
         asked.write_text(json.dumps(job), encoding="utf-8")
         command = [sys.executable, "-W", "ignore::FutureWarning", "-m", module, str(asked), str(outcome)]
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-        return {**json.loads(outcome.read_text(encoding="utf-8")), "commit": commit()}
+        return {**json.loads(outcome.read_text(encoding="utf-8")), "commit": begun_at}
 
 
 def commit() -> str | None:
-    """Of these scripts and of byheart beside them, with "-dirty" where files differ from it; None outside of git."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude", "*"]
+    """The last one that changed these scripts or byheart beside them, with "-dirty" where that is not all there is to
+    them; results are no part of it. None outside of git.
+    """
+    code = ["--", ".", ":!results", "../src"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        last, changed = (
+            subprocess.run(
+                ["git", *command, *code], cwd=HERE, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["log", "-1", "--format=%h"], ["status", "--porcelain"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
+    return f"{last}-dirty" if changed else last or None
 
 
 def alternating(sides: Sequence[str], repeats: int) -> list[tuple[str, int]]:

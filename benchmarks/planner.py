@@ -3,7 +3,7 @@
     python benchmarks/planner.py --layers 20 --modules mlp-bypass [--workers 2] [--quick]
 
 A good plan is right and not merely generous: at the planned rank at least 18 of 20 memories are to come back whole, at
-a quarter of it at most 4. A planned rank of 1 or 2 has no quarter, and where any of the twenty has none that bar is
+a quarter of it at most 4. A planned rank of 1 to 3 has no quarter, and where any of the twenty has none that bar is
 open: so choose a placement with few parameters a rank. Of the embedded model a single v_proj has 768, the paper's probe
 1,152, a single down_proj 2,112, the default placement 30,528. Needs a calibration of the placement, as the package has
 it of the probe; else 'byheart calibrate' makes one.
@@ -15,6 +15,7 @@ A Markdown table is written beside the JSON.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -41,6 +42,7 @@ from byheart.sweep.grid import expand, read_grid
 from byheart.sweep.local import LocalEngine
 from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import Silent as SilentSweep
+from byheart.sweep.results import need_pyarrow
 from byheart.tasks.long_context import read_text
 from byheart.tasks.registry import build, parse
 
@@ -56,6 +58,8 @@ SIZES = {
 CODE = ("bisect", "textwrap", "fractions", "heapq", "difflib")
 """Modules of Python's library whose source is learnt, one a size."""
 NUM_MEMORIES, WANTED_AT_PLAN, ALLOWED_AT_QUARTER = 20, 18, 4
+HEAD_FILE = "runs.json"
+"""What the kept runs are of."""
 _CHARACTERS_APART = 10_000
 _ATTEMPTS = 50
 
@@ -74,7 +78,7 @@ class Unseen:
     task: dict[str, Any]
     memory: Memory
 
-    def made(self, result: CellResult) -> bool:
+    def is_of(self, result: CellResult) -> bool:
         """Whether a result is of this memory."""
         return result.task == parse(self.task).model_dump(mode="json")
 
@@ -163,7 +167,7 @@ def row(planned: Planned, share: float, measured: Measured | None) -> dict[str, 
         measured: of the run; None: the planned rank has no such share, and the memory does not count there.
     """
     plan, rank = planned.plan, planned.ranks[share]
-    made = {
+    values = {
         "memory": planned.unseen.name,
         "share": share,
         "lora_rank": rank,
@@ -174,10 +178,18 @@ def row(planned: Planned, share: float, measured: Measured | None) -> dict[str, 
         "nll_before_nats": plan.nll_before_nats,
     }
     if measured is not None:
-        names = ("num_records", "num_certified", "epochs", "stop_reason", "train_seconds")
-        made |= {name: getattr(measured, name) for name in names}
-        made["is_whole"] = measured.num_certified == measured.num_records
-    return made
+        names = (
+            "num_records",
+            "num_certified",
+            "epochs",
+            "stop_reason",
+            "train_seconds",
+            "num_threads",
+            "torch_version",
+        )
+        values |= {name: getattr(measured, name) for name in names}
+        values["is_whole"] = measured.num_certified == measured.num_records
+    return values
 
 
 def rows_of(planned: Sequence[Planned], results: Sequence[CellResult]) -> list[dict[str, Any]]:
@@ -192,7 +204,7 @@ def rows_of(planned: Sequence[Planned], results: Sequence[CellResult]) -> list[d
         mine = {
             result.run["placement"]["lora_rank"]: result.measured
             for result in results
-            if result.measured is not None and each.unseen.made(result)
+            if result.measured is not None and each.unseen.is_of(result)
         }
         rows += [row(each, share, mine.get(rank)) for share, rank in each.ranks.items() if rank == 0 or rank in mine]
     return rows
@@ -266,14 +278,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Runs what is left, and writes JSON and Markdown."""
     arguments = _arguments()
+    need_pyarrow()
     config = RunConfig.build(None, layers=arguments.layers, modules=arguments.modules)
     base = byheart.load_base(config.model)
     outline = resolve(config.placement, base.model, 1)
     calibration = find(base.identity, outline, config)
-    planned = [
-        Planned(each, plan_for(measured_need(each.memory, base, config, outline, Silent()), calibration))
-        for each in unseen(base.tokenizer, arguments.cells / "pieces", quick=arguments.quick)
-    ]
     head = {
         "layers": arguments.layers,
         "modules": arguments.modules,
@@ -281,27 +290,56 @@ def main() -> None:
         "commit": measure.commit(),
         "machine": measure.machine(),
     }
-    plain = config.model_dump(mode="json", exclude={"format"})
-    drafts = expand(read_grid(grid_of(planned, plain)), "planner")
-    cells = prepare(drafts, tokenizer_of=lambda *_: base.tokenizer)
-    cheapest_first = sorted(cells, key=lambda cell: cell.work)
-    results: list[CellResult] = []
-
-    def keep(result: CellResult) -> None:
-        results.append(result)
-        rows = rows_of(planned, results)
-        report = {**head, "verdict": verdict(rows), "rows": rows}
-        measure.publish(arguments.out, report, text(report), arguments.left_out)
-        print(f"{len(results)} of {len(cells)}: {_told(planned, result)}", flush=True)
-
+    refuse_others(arguments.out, head)
     with locked(arguments.cells):
+        claim(arguments.cells, head)
+        planned = [
+            Planned(each, plan_for(measured_need(each.memory, base, config, outline, Silent()), calibration))
+            for each in unseen(base.tokenizer, arguments.cells / "pieces", quick=arguments.quick)
+        ]
+        plain = config.model_dump(mode="json", exclude={"format"})
+        drafts = expand(read_grid(grid_of(planned, plain)), "planner")
+        cells = prepare(drafts, tokenizer_of=lambda *_: base.tokenizer)
+        results: list[CellResult] = []
+
+        def keep(result: CellResult) -> None:
+            results.append(result)
+            rows = rows_of(planned, results)
+            report = {**head, "verdict": verdict(rows), "rows": rows}
+            measure.publish(arguments.out, report, text(report), arguments.left_out)
+            print(f"{len(results)} of {len(cells)}: {_told(planned, result)}", flush=True)
+
+        cheapest_first = sorted(cells, key=lambda cell: cell.work)
         sweep = Sweep(cheapest_first, arguments.cells, SilentSweep(), lambda: False, keep)
         sweep.run(LocalEngine(arguments.workers), retry_failed=True)
     print(bars(verdict(rows_of(planned, results))), *filter(None, [arguments.left_out]), sep="\n")
 
 
+def claim(cells: Path, head: dict[str, Any]) -> None:
+    """Makes a directory one of such runs.
+
+    Raises:
+        SystemExit: it has runs of another placement, calibration, commit or machine.
+    """
+    refuse_others(cells / HEAD_FILE, head)
+    measure.write(cells / HEAD_FILE, head)
+
+
+def refuse_others(path: Path, head: dict[str, Any]) -> None:
+    """Goes on where ``path`` is of the same runs, or is not there.
+
+    Raises:
+        SystemExit: it is of others.
+    """
+    if not path.is_file():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if differing := [name for name in head if found.get(name) != head[name]]:
+        raise SystemExit(f"{path} is of another {', '.join(differing)}; give another --out and --cells, or remove it")
+
+
 def _told(planned: Sequence[Planned], result: CellResult) -> str:
-    name = next(each.unseen.name for each in planned if each.unseen.made(result))
+    name = next(each.unseen.name for each in planned if each.unseen.is_of(result))
     rank, measured = result.run["placement"]["lora_rank"], result.measured
     came = result.error if measured is None else f"{measured.num_certified} of {measured.num_records} certified"
     return f"{name}, rank {rank}: {came}"

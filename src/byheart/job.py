@@ -148,7 +148,7 @@ class Job:
 
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
         config = self.config
-        method = build(config.method, config.learn.num_epochs(len(self.encoded)), config.learn.batch_size)
+        method = build(config.method, config.learn.budget_epochs(len(self.encoded)), config.learn.batch_size)
         listeners: list[Listener] = [self.reporter.epoch]
         num_epochs = 0
         if self.out is not None and self.checkpoint is not None:

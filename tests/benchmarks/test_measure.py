@@ -32,11 +32,38 @@ def test_a_quick_run_has_files_of_its_own_and_says_what_it_leaves_out(monkeypatc
     assert full.left_out is None
 
 
-def test_a_run_names_its_commit():
-    shown = subprocess.run(["git", "rev-parse", "HEAD"], cwd=measure.HERE, capture_output=True, text=True, check=True)
+def repository(path: Path) -> Path:
+    """One with byheart's folders and a commit."""
+    for name in ("src/byheart.py", "benchmarks/script.py", "benchmarks/results/old.json", "README.md"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("1")
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=path, check=True)
+    return path / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_dirty"),
+    [
+        (None, False),
+        ("benchmarks/results/old.json", False),
+        ("README.md", False),
+        ("src/byheart.py", True),
+        ("src/new.py", True),
+        ("benchmarks/script.py", True),
+    ],
+)
+def test_a_commit_is_that_of_the_code(changed, is_dirty, monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "HERE", repository(tmp_path))
+    if changed is not None:
+        (tmp_path / changed).write_text("2")
     commit = measure.commit()
     assert commit is not None
-    assert shown.stdout.startswith(commit.removesuffix("-dirty"))
+    assert commit.endswith("-dirty") is is_dirty
 
 
 def test_outside_of_git_there_is_no_commit(monkeypatch, tmp_path):

@@ -65,6 +65,15 @@ def test_a_result_is_told_of_its_own_memory_and_rank():
     assert rows[1]["probability"] is None, "of a rank that the plan was not asked for"
 
 
+def test_runs_of_something_else_are_not_mixed_in(tmp_path):
+    head = {"layers": "20", "commit": "abc"}
+    planner.claim(tmp_path, head)
+    planner.claim(tmp_path, head)
+    with pytest.raises(SystemExit, match="another commit; give another --out and --cells"):
+        planner.claim(tmp_path, head | {"commit": "def"})
+    planner.refuse_others(tmp_path / "none.json", head)
+
+
 def rows_of(whole, num_planned, quarter, num_quartered):
     """So many runs, the first of them whole; memories that have no quarter follow those that have one."""
     rows: list[dict] = [

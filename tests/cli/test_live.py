@@ -12,7 +12,7 @@ from screens_for_tests import Clock, screen
 def event(epoch: int, certified: int = 0, *, visited: int = 100, seconds: float = 1.0) -> EpochEvent:
     return EpochEvent(
         epoch=epoch,
-        num_visits=100 * epoch,
+        spent_visits=100 * epoch,
         budget_visits=6000,
         lora_rank=8,
         learning_rate=2.4e-3,
@@ -40,7 +40,7 @@ def test_epochs_of_few_records_promise_no_short_ones():
     """A curriculum shows a fifth of the records first; later epochs take five times as long."""
     pace = Pace()
     pace.lap(1.0, 20)
-    assert pace.at_most_seconds(replace(event(10, visited=20), num_visits=200)) == pytest.approx(5.0 * 58)
+    assert pace.at_most_seconds(replace(event(10, visited=20), spent_visits=200)) == pytest.approx(5.0 * 58)
 
 
 def test_the_last_epoch_leaves_nothing():
@@ -78,13 +78,26 @@ def test_plain_lines_are_few_and_hold_what_counts(monkeypatch):
     ]
     assert learning[0] == (
         "learning: epoch 10, 16 % of the budget; "
-        "10 of 100 records above 0.5 so far, 900 stubborn tokens; at most 0:25 left"
+        "10 of 100 records above 0.5 so far, 900 stubborn tokens; up to about 0:25 left"
     )
     assert lines[-2:] == [
-        "learning: 59 epochs in 0:34, 98 % of the budget; 59 of 100 records above 0.5 so far, 410 stubborn tokens",
+        "learning: 59 epochs in 0:34; 59 of 100 records above 0.5 so far, 410 stubborn tokens",
         "certifying: done in 0:03",
     ]
     assert "\x1b" not in stream.getvalue()
+
+
+def test_the_last_epoch_is_told_once_though_it_visits_more_than_was_left(monkeypatch):
+    plain, stream = screen(monkeypatch, is_terminal=False)
+    clock = Clock()
+    with Lines(plain, now=clock) as narrator:
+        clock.now += 20
+        narrator.epoch(replace(event(60), spent_visits=6090))
+        with narrator.phase("certifying", 1):
+            pass
+    assert stream.getvalue().splitlines() == [
+        "learning: 60 epochs in 0:01; 0 of 100 records above 0.5 so far, 1,000 stubborn tokens"
+    ]
 
 
 def test_plain_lines_come_every_ten_seconds_where_nothing_else_happens(monkeypatch):
@@ -115,7 +128,7 @@ def test_a_bar_tells_epochs_records_tokens_and_time(monkeypatch):
         terminal.print(bars.drawn())
     lines = re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
     assert lines[0].startswith("learning  ━")
-    assert lines[0].rstrip().endswith("epoch 31, 51 % of the budget  1:02, at most 0:58 left")
+    assert lines[0].rstrip().endswith("epoch 31, 51 % of the budget  1:02, up to about 0:58 left")
     assert lines[1] == "87 of 100 records above 0.5 so far, 130 stubborn tokens, learning rate 2.4e-03"
     assert "Ctrl-C again leaves at once" in lines[2]
     assert max(map(len, lines)) <= 80
@@ -128,7 +141,7 @@ def test_bars_leave_lines_behind(monkeypatch):
     with Bars(terminal, now=clock) as bars:
         run(bars, clock, num_epochs=60, seconds=2.0)
     told = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).split())
-    assert "learning: 60 epochs in 2:05, 100 % of the budget; 60 of 100 records above 0.5 so far" in told
+    assert "learning: 60 epochs in 2:05; 60 of 100 records above 0.5 so far" in told
     assert "certifying: done in 0:03" in told
 
 

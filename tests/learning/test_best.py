@@ -36,7 +36,7 @@ class Run:
 
     def event(self, epoch: int, visited: int) -> EpochEvent:
         num_certified, num_stubborn = self.hints(epoch)
-        return EpochEvent(epoch, 99, 8, 0.1, 0.1, 0.1, visited, num_stubborn, num_certified, 3, 0.1, 0.1)
+        return EpochEvent(epoch, 3 * epoch, 297, 8, 0.1, 0.1, 0.1, visited, num_stubborn, num_certified, 3, 0.1, 0.1)
 
 
 def test_a_record_with_one_stubborn_token_is_not_certified():

@@ -11,8 +11,8 @@ def test_betas_lie_between_nought_and_one(betas):
 
 
 def test_the_patience_is_half_of_the_budget_or_what_was_asked_for():
-    assert [LearnConfig().patience(num_epochs) for num_epochs in (1, 5, 60)] == [1, 3, 30]
-    assert LearnConfig(plateau_epochs=7).patience(60) == 7
+    assert [LearnConfig().patience_epochs(epochs) for epochs in (1, 5, 60)] == [1, 3, 30]
+    assert LearnConfig(plateau_epochs=7).patience_epochs(60) == 7
 
 
 def test_a_floor_without_a_fall_is_refused():

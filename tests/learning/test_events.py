@@ -22,7 +22,7 @@ def test_every_epoch_is_a_line_with_all_its_numbers(tmp_path):
     assert epochs(path) == [1, 2]
     assert json.loads(path.read_text().splitlines()[0]) == {
         "epoch": 1,
-        "num_visits": 4,
+        "spent_visits": 4,
         "budget_visits": 36,
         "lora_rank": 8,
         "learning_rate": 1e-3,

@@ -249,13 +249,27 @@ def test_epochs_that_visit_some_records_only_spend_less_of_the_budget():
     script, events = Script(), []
     result = run(script, schedule=OneByOne(), epochs=3, plateau_epochs=9, hooks=Hooks(on_epoch=events.append))
     assert (result.stop_reason, result.num_epochs) == ("budget", 1 + 2 * NUM_RECORDS)
-    assert [event.num_visits for event in events] == list(range(NUM_RECORDS, 3 * NUM_RECORDS + 1))
+    assert [event.spent_visits for event in events] == list(range(NUM_RECORDS, 3 * NUM_RECORDS + 1))
     assert {event.budget_visits for event in events} == {3 * NUM_RECORDS}
 
 
+def test_records_that_were_not_shown_yet_are_charged_to_the_budget():
+    class Growing(AllRecords):
+        def __call__(self, epoch, standing, seed):
+            return torch.arange(min(1 + epoch, NUM_RECORDS))
+
+    events = []
+    result = run(Script(), schedule=Growing(), epochs=8, plateau_epochs=9, hooks=Hooks(on_epoch=events.append))
+    assert (result.stop_reason, result.num_epochs) == ("budget", 8)
+    assert [event.spent_visits for event in events] == [NUM_RECORDS * epoch for epoch in range(1, 9)]
+
+
 def test_a_record_that_is_learnt_begins_the_wait_anew_whoever_rests():
-    script = Script(lambda visit: 0.9 if visit else 0.1)
-    assert run(script, schedule=OneByOne(), wanted=0.99, epochs=30, plateau_epochs=2).stop_reason == "budget"
+    """One record is learnt in every round of five visits, and the patience is of ten."""
+    script = Script()
+    script.p = lambda visit: 0.9 if visit > script.taken[-1][0][0] else 0.1
+    settings = {"batch_size": 1, "wanted": 0.99, "epochs": 30, "plateau_epochs": 2}
+    assert run(script, schedule=OneByOne(), **settings).stop_reason == "budget"
 
 
 def test_the_rate_falls_with_the_records_visited():
@@ -354,8 +368,7 @@ def test_an_event_tells_the_epoch():
     run(script, epochs=2, hooks=Hooks(on_epoch=events.append), **settings)
     first, second = events
     assert (first.epoch, second.epoch) == (1, 2)
-    assert (first.num_visits, second.num_visits, first.budget_visits) == (5, 10, 10)
-    assert (first.spent_share, second.spent_share) == (0.5, 1.0)
+    assert (first.spent_visits, second.spent_visits, first.budget_visits) == (5, 10, 10)
     assert (first.num_stubborn_tokens, second.num_stubborn_tokens) == (5, 0)
     assert (first.num_certified_records, second.num_certified_records) == (0, 5)
     assert (first.num_visited_records, first.num_records) == (5, 5)
@@ -369,7 +382,7 @@ def test_an_event_tells_the_epoch():
 def test_an_interrupted_run_stops_after_the_step_at_a_checkpoint(tmp_path):
     script, path = Script(), tmp_path / "checkpoint.safetensors"
     hooks = Hooks(interrupted=lambda: len(script.taken) == 4, checkpoint=path)
-    with pytest.raises(InterruptedRunError, match="stopped in epoch 2"):
+    with pytest.raises(InterruptedRunError, match=r"stopped in epoch 2$"):
         run(script, hooks=hooks, checkpoint_seconds=1e6)
     assert len(script.taken) == 4
     assert not script.adapter.training
@@ -565,7 +578,7 @@ def test_the_budget_and_the_rate_begin_anew_with_a_growth(growing):
     hooks = Hooks(look=lambda adapter: SLIPPED, on_epoch=events.append)
     run(script, hooks=hooks, max_growths=1, growth_rate_share=0.5, decay="linear", decay_share=1.0, **settings)
     assert script.rates == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.5, 0.375, 0.25, 0.125])
-    assert [event.spent_share for event in events] == 2 * [0.25, 0.5, 0.75, 1.0]
+    assert [event.spent_visits for event in events] == 2 * [5, 10, 15, 20]
 
 
 def test_every_growth_has_a_seed_of_its_own(growing):

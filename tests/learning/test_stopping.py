@@ -6,17 +6,17 @@ from byheart.learning.stopping import Plateau, Verification
 
 
 def test_a_plateau_is_so_many_visits_without_a_new_minimum():
-    plateau = Plateau(patience=30)
+    plateau = Plateau(patience_visits=30)
     assert [plateau.reached(count, 10) for count in (9, 9, 8, 8, 9, 8)] == [False, False, False, False, False, True]
 
 
 def test_an_epoch_of_few_visits_takes_little_patience():
-    plateau = Plateau(patience=30)
+    plateau = Plateau(patience_visits=30)
     assert [plateau.reached(9, visits) for visits in (10, 10, 10, 5, 4, 1)] == [False, False, False, False, False, True]
 
 
 def test_a_new_minimum_begins_the_wait_anew():
-    plateau = Plateau(patience=2)
+    plateau = Plateau(patience_visits=2)
     assert not any(plateau.reached(count, 1) for count in (5, 5, 4, 4, 3, 3, 2))
 
 
@@ -42,5 +42,5 @@ def test_full_passes_that_fail_are_ever_farther_apart_up_to_a_bound(max_wait):
 
 
 def test_an_epoch_without_stubborn_tokens_is_never_stale():
-    plateau = Plateau(patience=2)
+    plateau = Plateau(patience_visits=2)
     assert not any(plateau.reached(count, 1) for count in (5, 0, 0, 0, 0, 1, 0, 1, 0))

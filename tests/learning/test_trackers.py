@@ -17,7 +17,7 @@ from conftest import PAIRS
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
 EVENT = EpochEvent(
     epoch=3,
-    num_visits=12,
+    spent_visits=12,
     budget_visits=36,
     lora_rank=8,
     learning_rate=0.25,

@@ -80,6 +80,8 @@ def test_settings_that_decide_nothing_do_not_keep_one_away(stored, tiny_base, ou
 
 def test_a_setting_that_an_older_one_does_not_have_counts_by_its_default():
     mine = settings_of(RunConfig())
+    older = {name: settings for name, settings in mine.items() if name != "engine"}
+    assert differing(mine, older) == ["engine.version"]
     theirs = {section: dict(values) for section, values in mine.items()}
     del theirs["learn"]["averaging"]
     assert differing(mine, theirs) == []

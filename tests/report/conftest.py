@@ -138,7 +138,7 @@ def epochs_of(num: int) -> list[EpochEvent]:
     return [
         EpochEvent(
             epoch=epoch,
-            num_visits=epoch,
+            spent_visits=epoch,
             budget_visits=num,
             lora_rank=8,
             learning_rate=0.01 / epoch,

@@ -11,7 +11,7 @@ from byheart.sweep.convergence import has_converged, has_settled
 def event(epoch: int, nll_nats: float, num_stubborn_tokens: int = 50) -> EpochEvent:
     return EpochEvent(
         epoch=epoch,
-        num_visits=epoch,
+        spent_visits=epoch,
         budget_visits=40,
         lora_rank=2,
         learning_rate=0.01,

@@ -1,14 +1,13 @@
 """What a run tells while it works: bars on a terminal, now and then a line where there is none.
 
-The remaining time is an upper bound: the whole budget at the pace of late. Learning ends earlier once every token is
-sure enough, and nobody knows when that will be. What is counted meanwhile is training's own view; only the certificate
+The remaining time is that of the whole budget at the pace of late. Learning ends earlier once every token is sure
+enough, and nobody knows when that will be. What is counted meanwhile is training's own view; only the certificate
 says what is certified.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 import warnings
 from collections import deque
@@ -57,7 +56,7 @@ class Pace:
     def at_most_seconds(self, event: EpochEvent) -> float:
         """For what ``event`` leaves of the budget, should all of it be spent."""
         seconds, num_records = (sum(column) for column in zip(*self._laps, strict=True))
-        return seconds / max(num_records, 1) * max(event.budget_visits - event.num_visits, 0)
+        return seconds / max(num_records, 1) * max(event.budget_visits - event.spent_visits, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,15 @@ class Narrator:
         self._pace.lap(now - self._last_epoch_at if stage.event else event.seconds, event.num_visited_records)
         self._last_epoch_at = now
         ends_by = now + self._pace.at_most_seconds(event)
-        self._update(replace(stage, total=event.budget_visits, done=event.num_visits, event=event, ends_by=ends_by))
+        self._update(
+            replace(
+                stage,
+                total=event.budget_visits,
+                done=min(event.spent_visits, event.budget_visits),
+                event=event,
+                ends_by=ends_by,
+            )
+        )
 
     def _enter(self, stage: Stage | None) -> None:
         ended, self._stage = self._stage, stage
@@ -144,14 +151,13 @@ def ended_line(stage: Stage, now: float) -> str:
     """What remains on the screen of a stage that ended."""
     took = clock(now - stage.started)
     if event := stage.event:
-        epochs = counted(event.epoch, "epoch")
-        return f"{stage.name}: {epochs} in {took}, {spent(event)}; {standing(event)}"
+        return f"{stage.name}: {counted(event.epoch, 'epoch')} in {took}; {standing(event)}"
     return f"{stage.name}: done in {took}"
 
 
 def spent(event: EpochEvent) -> str:
     """How much of the budget is behind it."""
-    return f"{math.floor(100 * event.spent_share)} % of the budget"
+    return f"{min(100 * event.spent_visits // event.budget_visits, 100)} % of the budget"
 
 
 def standing(event: EpochEvent) -> str:
@@ -193,7 +199,7 @@ class Lines(Narrator):
             return
         self._spoke_at, self._milestone = now, max(milestone, self._milestone)
         if event:
-            left = f"at most {clock(stage.ends_by - now)} left"
+            left = f"up to about {clock(stage.ends_by - now)} left"
             self._screen.paragraph(f"{stage.name}: epoch {event.epoch}, {spent(event)}; {standing(event)}; {left}")
         else:
             self._screen.paragraph(f"{stage.name}: {stage.done} of {stage.total}")
@@ -228,7 +234,7 @@ class Bars(Narrator):
     def _bar(self, stage: Stage, now: float) -> Table:
         took = clock(now - stage.started)
         if event := stage.event:
-            left = f"at most {clock(stage.ends_by - now)} left"
+            left = f"up to about {clock(stage.ends_by - now)} left"
             figures = f"epoch {event.epoch}, {spent(event)}  {took}, {left}"
         else:
             figures = took

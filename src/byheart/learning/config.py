@@ -10,6 +10,9 @@ from byheart.settings import Settings
 
 DEFAULT_EPOCHS = 100
 DEFAULT_STEPS = 600
+ENGINE_VERSION = 1
+"""Raised when the same settings and records are learnt in another way, by more than rounding: a calibration is of one.
+1: a budget is counted in visits, so that a run in which records rest has more epochs."""
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
 TrackerName = Literal["trackio", "tensorboard", "wandb", "mlflow"]
@@ -100,13 +103,13 @@ class LearnConfig(Settings):
             )
         return self
 
-    def num_epochs(self, num_records: int) -> int:
+    def budget_epochs(self, num_records: int) -> int:
         """The budget in epochs of all records, for a memory of ``num_records``."""
         if self.epochs is not None:
             return self.epochs
         steps_per_epoch = -(-num_records // (self.batch_size * self.accumulation))
         return max(DEFAULT_EPOCHS, -(-DEFAULT_STEPS // steps_per_epoch))
 
-    def patience(self, num_epochs: int) -> int:
-        """Epochs of all records without progress after which a run of ``num_epochs`` stops."""
-        return self.plateau_epochs or -(-num_epochs // 2)
+    def patience_epochs(self, budget_epochs: int) -> int:
+        """Epochs of all records without progress after which a run of that budget stops."""
+        return self.plateau_epochs or -(-budget_epochs // 2)

@@ -20,8 +20,8 @@ class EpochEvent:
 
     Attributes:
         epoch: from 1.
-        num_visits: of records so far, since the start or the last growth.
-        budget_visits: so many of them there may be; a growth has a budget of its own.
+        spent_visits: of the budget, since the start or the last growth; see `byheart.learning.run.Run`.
+        budget_visits: with so many spent the run ends, or the adapter grows and has a budget anew.
         lora_rank: of the adapter in this epoch.
         learning_rate: at the epoch's last step.
         objective: mean over steps, nats.
@@ -35,7 +35,7 @@ class EpochEvent:
     """
 
     epoch: int
-    num_visits: int
+    spent_visits: int
     budget_visits: int
     lora_rank: int
     learning_rate: float
@@ -47,11 +47,6 @@ class EpochEvent:
     num_records: int
     seconds: float
     train_seconds: float
-
-    @property
-    def spent_share(self) -> float:
-        """Of the budget, what is spent; the last epoch may visit a few records more than were left of it."""
-        return min(self.num_visits / self.budget_visits, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class _Loop:
     def restore(self) -> None:
         """Plateau and verification as the run's progress has them."""
         run, (best, num_stale) = self.run, self.run.progress.plateau
-        patience_visits = run.config.patience(run.num_epochs) * len(run.lengths)
+        patience_visits = run.config.patience_epochs(run.budget_epochs) * len(run.lengths)
         self.plateau = Plateau(patience_visits, best, num_stale)
         not_before, wait = run.progress.verification
         self.verification = Verification(not_before=not_before, wait=wait)
@@ -136,7 +136,7 @@ class _Loop:
         progress = self.run.progress
         if self.is_certified(event.epoch, adapter):
             return "certified"
-        if event.num_visits >= event.budget_visits:
+        if event.spent_visits >= event.budget_visits:
             return "budget"
         if not progress.standing.is_complete:
             return None

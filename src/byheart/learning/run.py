@@ -26,6 +26,10 @@ from byheart.method.weighting import CERTIFIED_PROBABILITY
 class Run:
     """A run's fixed parts, its stepper, and the progress that its checkpoint holds.
 
+    Its budget is counted in visits of records, as many as so many epochs of all of them make: an epoch in which known
+    records rest spends less of it. Records that no epoch has shown yet, as under a curriculum, do not rest: they are
+    charged as if they were visited.
+
     Args:
         stepper: takes the steps.
         schedule: which records an epoch visits.
@@ -40,7 +44,7 @@ class Run:
         self.schedule, self.config, self.seed, self.hooks = schedule, config, seed, hooks
         self.lengths = stepper.activations.lengths
         self.num_answer_tokens = sum(len(record.answer_ids) for record in stepper.memory.records)
-        self.num_epochs = config.num_epochs(len(self.lengths))
+        self.budget_epochs = config.budget_epochs(len(self.lengths))
         progress = Progress(Standing.unseen(len(self.lengths)))
         if hooks.checkpoint is not None and hooks.checkpoint.exists():
             stepper, progress = resumed(hooks.checkpoint, stepper)
@@ -57,8 +61,8 @@ class Run:
 
     @property
     def budget_visits(self) -> int:
-        """Visits of records, since the start or the last growth, with which the budget is spent."""
-        return self.num_epochs * len(self.lengths)
+        """With so many spent since the start or the last growth, the run is at its end."""
+        return self.budget_epochs * len(self.lengths)
 
     @property
     def draw_seed(self) -> int:
@@ -91,7 +95,8 @@ class Run:
                 raise InterruptedRunError(f"stopped in epoch {progress.epoch + 1}")
             self.save_when_due()
         event = self._event(len(starts))
-        progress.num_visits = event.num_visits
+        progress.num_visits += len(progress.order)
+        progress.spent_visits = event.spent_visits
         progress.epoch, progress.step, progress.order, progress.sums = progress.epoch + 1, 0, [], EpochSums()
         return event
 
@@ -110,7 +115,7 @@ class Run:
             self.config,
             self.stepper.starting_rate,
             num_passes,
-            self.num_epochs,
+            self.budget_epochs,
             left_share=self._left_share(),
             is_grown=bool(progress.growths),
         )
@@ -135,9 +140,10 @@ class Run:
 
     def _event(self, num_steps_in_epoch: int) -> EpochEvent:
         progress, sums = self.progress, self.progress.sums
+        num_unshown = int((progress.standing.last_seen_N < 0).sum())
         return EpochEvent(
             epoch=progress.epoch + 1,
-            num_visits=progress.num_visits + len(progress.order),
+            spent_visits=progress.spent_visits + len(progress.order) + num_unshown,
             budget_visits=self.budget_visits,
             lora_rank=self.stepper.adapter.placement.lora_rank,
             learning_rate=self._learning_rate(num_steps_in_epoch - 1, num_steps_in_epoch),

@@ -52,6 +52,7 @@ class Progress:
         num_steps: optimizer steps of the whole run so far.
         num_visits: of records in the epochs before the one under way, since the last growth; the learning rate falls
             with them.
+        spent_visits: of the budget, likewise.
         order: record indices of the epoch under way; empty between epochs.
         standing: how each record stood when last seen.
         weighting_state: the weighting's own.
@@ -73,6 +74,7 @@ class Progress:
     step: int = 0
     num_steps: int = 0
     num_visits: int = 0
+    spent_visits: int = 0
     order: list[int] = field(default_factory=list)
     weighting_state: WeightingState = field(default_factory=dict)
     sums: EpochSums = field(default_factory=EpochSums)

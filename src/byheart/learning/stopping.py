@@ -10,18 +10,18 @@ StopReason = Literal["certified", "budget", "plateau"]
 
 @dataclass(slots=True)
 class Plateau:
-    """Tells when the number of stubborn tokens has not fallen for ``patience`` visits of records.
+    """Tells when the number of stubborn tokens has not fallen for ``patience_visits`` visits of records.
 
     Only counts over all records may be fed: one over some of them says nothing of the rest. An epoch with none is never
     stale: what is left to do there shows in no count.
 
     Attributes:
-        patience: visits without a new minimum after which there is no way forward.
+        patience_visits: visits without a new minimum after which there is no way forward.
         best: fewest stubborn tokens of an epoch so far.
         num_stale: visits since then.
     """
 
-    patience: int
+    patience_visits: int
     best: int | None = None
     num_stale: int = 0
 
@@ -31,7 +31,7 @@ class Plateau:
             self.best, self.num_stale = num_stubborn_tokens, 0
         else:
             self.num_stale += num_visits
-        return self.num_stale >= self.patience
+        return self.num_stale >= self.patience_visits
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from byheart.law.document import Document, StoredDocument
 from byheart.law.forecast import Forecast
 from byheart.law.observation import Observation
 from byheart.law.recall import Recall
+from byheart.learning.config import ENGINE_VERSION
 from byheart.model.base import BaseIdentity
 from byheart.model.placement import Placement
 from byheart.planning.timing import Timing
@@ -153,17 +154,24 @@ def settings_of(config: RunConfig) -> dict[str, dict[str, Any]]:
     values = config.model_dump(mode="json")
     learn = {name: value for name, value in values["learn"].items() if name not in _NOT_LEARNT_BY}
     placement = {name: values["placement"][name] for name in ("lora_alpha", "lora_dropout")}
-    return {"encode": values["encode"], "placement": placement, "method": values["method"], "learn": learn}
+    return {
+        "encode": values["encode"],
+        "placement": placement,
+        "method": values["method"],
+        "learn": learn,
+        "engine": {"version": ENGINE_VERSION},
+    }
 
 
 def differing(mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of settings that differ. One that a calibration does not have yet counts by its default.
+    """Names of settings that differ. One that a calibration does not have yet counts by its default; one that does not
+    tell its engine is of an earlier one.
 
     Args:
         mine: of the run, as `settings_of` gives them.
         theirs: of the calibration.
     """
-    defaults = settings_of(RunConfig())
+    defaults = settings_of(RunConfig()) | {"engine": {"version": None}}
     return [
         f"{section}.{name}"
         for section, settings in mine.items()

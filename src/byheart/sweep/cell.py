@@ -74,7 +74,9 @@ class Cell:
         token counted as a part of one, and tokens of unseen records.
         """
         prompts = round(PROMPT_SHARE * (self.num_tokens - self.num_answer_tokens))
-        return self.run.learn.num_epochs(len(self.memory)) * (self.num_answer_tokens + prompts) + self.num_unseen_tokens
+        return (
+            self.run.learn.budget_epochs(len(self.memory)) * (self.num_answer_tokens + prompts) + self.num_unseen_tokens
+        )
 
     def plain_records(self) -> list[dict[str, Any]]:
         """The records as JSON holds them; `Memory.from_pairs` reads them back."""

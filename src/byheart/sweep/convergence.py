@@ -8,7 +8,7 @@ mean:
     at rest     fall of the loss            ≤ 0.01 · (loss before learning − mean over the last tenth)
                 fall of stubborn tokens     ≤ 0.01 · answer tokens
 
-A hundredth: another tenth of the budget at that pace would move ΔL by less than 1 %, below the 2 to 8 % by which the
+A hundredth: another tenth of the epochs at that pace would move ΔL by less than 1 %, below the 2 to 8 % by which the
 law itself misses. An epoch's loss is of the records that it visited; where known ones rest, that of all is not known,
 and the stubborn tokens, which are counted over all records, have to be at rest too.
 A rate that falls to nothing brings any loss to rest: the question is then whether the schedule was long enough for the
