@@ -220,7 +220,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown, the densest in bold."""
-    names = "point, parameters, bits, bits a parameter, exact match, certified, seconds, epochs, budget in whole epochs, ended"
+    names = "point, parameters, bits, bits a parameter, exact match, certified, seconds, epochs, whole epochs allowed, ended"
     cells = []
     for row in rows:
         bold = "**" if row["is_densest"] else ""
