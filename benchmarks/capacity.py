@@ -220,7 +220,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown, the densest in bold."""
-    names = "point, parameters, bits, bits a parameter, exact match, certified, seconds, epochs, whole epochs allowed, ended"
+    names = (
+        "point, parameters, bits, bits a parameter, exact match, certified, seconds, epochs, whole ones allowed, ended"
+    )
     cells = []
     for row in rows:
         bold = "**" if row["is_densest"] else ""

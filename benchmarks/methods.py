@@ -67,7 +67,7 @@ def main() -> None:
 
 def text(rows: list[dict[str, Any]]) -> str:
     """The runs in Markdown, the most recalled of each set-up in bold."""
-    names = "set-up, method, exact match, certified, lowest p, epochs, whole epochs allowed, training s"
+    names = "set-up, method, exact match, certified, lowest p, epochs, whole ones allowed, training s"
     best = {row["setup"]: max(r["exact_match"] for r in rows if r["setup"] == row["setup"]) for row in rows}
     cells = []
     for row in rows:
