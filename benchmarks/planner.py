@@ -54,8 +54,8 @@ SIZES = {
     "random": (70, 100, 150, 200, 300),
     "code": (260, 270, 280, 290, 300),
 }
-"""Records of a phone book, tokens of the others. The probe is planned a rank of 4 or more for each, which has a quarter:
-less of a text goes into a rank of 1 or 2."""
+"""Records of a phone book, tokens of the others. Of the probe a rank of 4 or more is planned for each, which has a
+quarter: less of a text goes into a rank of 1 or 2."""
 CODE = ("textwrap", "shlex", "fractions", "heapq", "configparser")
 """Modules of Python's library whose source is learnt, one a size."""
 NUM_MEMORIES, WANTED_AT_PLAN, ALLOWED_AT_QUARTER = 20, 18, 4
