@@ -139,7 +139,7 @@ def steps_of(stage: Stage, base: Base, memory: Any, config: RunConfig) -> Iterat
     with reading(encoded, parts, base, config, Silent()) as activations:
         adapter = Adapter.initialised(placement, base.device, config.seed)
         point_at(adapter, parts, activations, config.seed)
-        method = build(config.method, config.learn.num_epochs(len(encoded)), config.learn.batch_size)
+        method = build(config.method, config.learn.budget_epochs(len(encoded)), config.learn.batch_size)
         vocabulary = likely_words(parts, activations) if stage.shortlist else None
         if stage.shortlist and vocabulary is None:
             raise SystemExit(f"nothing to measure at {stage.label!r}: this vocabulary is too small for a shortlist")
