@@ -100,14 +100,11 @@ def earlier(path: Path, head: dict[str, Any], sources: dict[str, str]) -> list[d
     Raises:
         SystemExit: the file is of other settings, records or another machine.
     """
-    if not path.is_file():
+    if (found := measure.earlier(path, head)) is None:
         return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    differing = [name for name in head if found.get(name) != head[name]]
     of = {row["point"].split("/")[0]: row["records"] for row in found["rows"]}
-    differing += [f"{name}: {source}" for name, source in sources.items() if of.get(name, source) != source]
-    if differing:
-        raise SystemExit(f"{path} is of another {', '.join(differing)}; give another --out, or remove it")
+    if differing := [f"{name}: {source}" for name, source in sources.items() if of.get(name, source) != source]:
+        raise measure.of_another(path, differing)
     return found["rows"]
 
 

@@ -15,7 +15,6 @@ A Markdown table is written beside the JSON.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -61,6 +60,7 @@ CODE = ("textwrap", "shlex", "fractions", "heapq", "configparser")
 NUM_MEMORIES, WANTED_AT_PLAN, ALLOWED_AT_QUARTER = 20, 18, 4
 HEAD_FILE = "runs.json"
 """What the kept runs are of."""
+OPTIONS = "--out and --cells"
 _CHARACTERS_APART = 10_000
 _ATTEMPTS = 50
 
@@ -71,7 +71,7 @@ class Unseen:
 
     Attributes:
         name: what to call it.
-        task: settings of the task that makes it.
+        task: all settings of the task that makes it, as plain values.
         memory: its records.
     """
 
@@ -81,7 +81,7 @@ class Unseen:
 
     def is_of(self, result: CellResult) -> bool:
         """Whether a result is of this memory."""
-        return result.task == parse(self.task).model_dump(mode="json")
+        return result.task == self.task
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def _unseen(kind: str, size: int, number: int, tokenizer: Any, pieces: Path) -> 
         else:
             text = read_text(None)[(number + 1) * _CHARACTERS_APART :] if kind == "prose" else _source(CODE[number])
             task["source"] = str(_cut(text, size, tokenizer, pieces / f"{name.replace(' ', '_')}.txt"))
-    return Unseen(name, task, build(parse(task), tokenizer))
+    whole = parse(task)
+    return Unseen(name, whole.model_dump(mode="json"), build(whole, tokenizer))
 
 
 def _source(module: str) -> str:
@@ -291,7 +292,7 @@ def main() -> None:
         "commit": measure.commit(),
         "machine": measure.machine(),
     }
-    refuse_others(arguments.out, head)
+    measure.earlier(arguments.out, head, OPTIONS)  # or it is of others, and not written over
     with locked(arguments.cells):
         claim(arguments.cells, head)
         planned = [
@@ -322,21 +323,8 @@ def claim(cells: Path, head: dict[str, Any]) -> None:
     Raises:
         SystemExit: it has runs of another placement, calibration, commit or machine.
     """
-    refuse_others(cells / HEAD_FILE, head)
+    measure.earlier(cells / HEAD_FILE, head, OPTIONS)
     measure.write(cells / HEAD_FILE, head)
-
-
-def refuse_others(path: Path, head: dict[str, Any]) -> None:
-    """Goes on where ``path`` is of the same runs, or is not there.
-
-    Raises:
-        SystemExit: it is of others.
-    """
-    if not path.is_file():
-        return
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if differing := [name for name in head if found.get(name) != head[name]]:
-        raise SystemExit(f"{path} is of another {', '.join(differing)}; give another --out and --cells, or remove it")
 
 
 def _told(planned: Sequence[Planned], result: CellResult) -> str:

@@ -19,7 +19,7 @@ CELLS = saturated_or_lost()
 def planned(num_pairs: int, ranks=(1, 2, 4, 8, 16)) -> planner.Planned:
     """A phone book and its plan."""
     memory = Memory.from_pairs([(f"{number}?", str(number)) for number in range(num_pairs)])
-    task = {"name": "phonebook", "num_pairs": num_pairs}
+    task = planner.parse({"name": "phonebook", "num_pairs": num_pairs}).model_dump(mode="json")
     need, spans = Need(num_pairs, 20 * num_pairs, 5.0), Spans.of(CELLS)
     plan = make_plan(need, ranks, fit_recall(CELLS), None, spans, parameters_per_rank=9, bytes_per_parameter=2)
     return planner.Planned(planner.Unseen(f"phonebook {num_pairs}", task, memory), plan)
@@ -71,7 +71,7 @@ def test_runs_of_something_else_are_not_mixed_in(tmp_path):
     planner.claim(tmp_path, head)
     with pytest.raises(SystemExit, match="another commit; give another --out and --cells"):
         planner.claim(tmp_path, head | {"commit": "def"})
-    planner.refuse_others(tmp_path / "none.json", head)
+    assert planner.measure.earlier(tmp_path / "none.json", head) is None
 
 
 def rows_of(whole, num_planned, quarter, num_quartered):

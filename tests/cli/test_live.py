@@ -141,7 +141,7 @@ def test_bars_leave_lines_behind(monkeypatch):
     with Bars(terminal, now=clock) as bars:
         run(bars, clock, num_epochs=60, seconds=2.0)
     told = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).split())
-    assert "learning: 60 epochs in 2:05; 60 of 100 records above 0.5 so far" in told
+    assert "learning: 60 epochs in 2:05; 60 of 100 records above 0.5 so far, 400 stubborn tokens" in told
     assert "certifying: done in 0:03" in told
 
 

@@ -56,7 +56,7 @@ class Pace:
     def at_most_seconds(self, event: EpochEvent) -> float:
         """For what ``event`` leaves of the budget, should all of it be spent."""
         seconds, num_records = (sum(column) for column in zip(*self._laps, strict=True))
-        return seconds / max(num_records, 1) * max(event.budget_visits - event.spent_visits, 0)
+        return seconds / max(num_records, 1) * event.left_visits
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +120,8 @@ class Narrator:
         self._pace.lap(now - self._last_epoch_at if stage.event else event.seconds, event.num_visited_records)
         self._last_epoch_at = now
         ends_by = now + self._pace.at_most_seconds(event)
-        self._update(
-            replace(
-                stage,
-                total=event.budget_visits,
-                done=min(event.spent_visits, event.budget_visits),
-                event=event,
-                ends_by=ends_by,
-            )
-        )
+        total, done = event.budget_visits, event.budget_visits - event.left_visits
+        self._update(replace(stage, total=total, done=done, event=event, ends_by=ends_by))
 
     def _enter(self, stage: Stage | None) -> None:
         ended, self._stage = self._stage, stage
@@ -155,9 +148,14 @@ def ended_line(stage: Stage, now: float) -> str:
     return f"{stage.name}: done in {took}"
 
 
-def spent(event: EpochEvent) -> str:
-    """How much of the budget is behind it."""
-    return f"{min(100 * event.spent_visits // event.budget_visits, 100)} % of the budget"
+def spent(stage: Stage) -> str:
+    """How much of the budget of learning is behind it."""
+    return f"{100 * stage.done // (stage.total or 1)} % of the budget"
+
+
+def left(stage: Stage, now: float) -> str:
+    """How long learning may still take."""
+    return f"up to about {clock(stage.ends_by - now)} left"
 
 
 def standing(event: EpochEvent) -> str:
@@ -199,8 +197,8 @@ class Lines(Narrator):
             return
         self._spoke_at, self._milestone = now, max(milestone, self._milestone)
         if event:
-            left = f"up to about {clock(stage.ends_by - now)} left"
-            self._screen.paragraph(f"{stage.name}: epoch {event.epoch}, {spent(event)}; {standing(event)}; {left}")
+            so_far = f"epoch {event.epoch}, {spent(stage)}; {standing(event)}"
+            self._screen.paragraph(f"{stage.name}: {so_far}; {left(stage, now)}")
         else:
             self._screen.paragraph(f"{stage.name}: {stage.done} of {stage.total}")
 
@@ -233,11 +231,9 @@ class Bars(Narrator):
 
     def _bar(self, stage: Stage, now: float) -> Table:
         took = clock(now - stage.started)
+        figures = took
         if event := stage.event:
-            left = f"up to about {clock(stage.ends_by - now)} left"
-            figures = f"epoch {event.epoch}, {spent(event)}  {took}, {left}"
-        else:
-            figures = took
+            figures = f"epoch {event.epoch}, {spent(stage)}  {took}, {left(stage, now)}"
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(no_wrap=True, ratio=None)
         table.add_column(ratio=1, min_width=8)

@@ -48,6 +48,11 @@ class EpochEvent:
     seconds: float
     train_seconds: float
 
+    @property
+    def left_visits(self) -> int:
+        """Of the budget; none where the last epoch visited more records than were left of it."""
+        return max(self.budget_visits - self.spent_visits, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Growth:

@@ -20,9 +20,9 @@ from byheart.memory.records import Memory
 from byheart.tasks.registry import TaskConfig
 
 CELL_VERSION = 3
-"""Of how a cell is run and measured; raised when the same settings and records come to numbers that differ by more than
-rounding. 2: whether a run has converged is judged by its loss alone where every epoch visits every record. 3: a budget
-is counted in visits, so that a run in which records rest has more epochs."""
+"""Of how a cell is run and measured: raised with `byheart.learning.config.ENGINE_VERSION`, and when the same run is
+measured in another way, by more than rounding. 2: whether a run has converged is judged by its loss alone where every
+epoch visits every record. 3: a budget is counted in visits, so that a run in which records rest has more epochs."""
 PROMPT_SHARE = 1 / 8
 """Of an answer token's time, what a prompt's takes: it does not pass the head, and what prompts share runs once a step.
 So counted, long texts took 3.4 and 3.6 ms a unit on the embedded model, PhoneBook 3.1 and 2.5 (v_proj, down_proj, one
@@ -74,9 +74,8 @@ class Cell:
         token counted as a part of one, and tokens of unseen records.
         """
         prompts = round(PROMPT_SHARE * (self.num_tokens - self.num_answer_tokens))
-        return (
-            self.run.learn.budget_epochs(len(self.memory)) * (self.num_answer_tokens + prompts) + self.num_unseen_tokens
-        )
+        budget_epochs = self.run.learn.budget_epochs(len(self.memory))
+        return budget_epochs * (self.num_answer_tokens + prompts) + self.num_unseen_tokens
 
     def plain_records(self) -> list[dict[str, Any]]:
         """The records as JSON holds them; `Memory.from_pairs` reads them back."""
