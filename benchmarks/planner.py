@@ -8,13 +8,14 @@ open: so choose a placement with few parameters a rank. Of the embedded model a 
 1,152, a single down_proj 2,112, the default placement 30,528. Needs a calibration of the placement, as the package has
 it of the probe; else 'byheart calibrate' makes one.
 
-The runs are a sweep's cells: each is kept in --cells as it ends, and the same command goes on with those that are left.
-A Markdown table is written beside the JSON.
+Each run is kept in the JSON as it ends, and the same command goes on with those that are left; a calibration made since
+changes which ranks are asked for, and not what a run came to. A Markdown table is written beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,18 +25,18 @@ from typing import Any
 import measure
 
 import byheart
-from byheart.artifacts import locked
 from byheart.config import RunConfig
 from byheart.errors import SettingsError
 from byheart.fingerprint import fingerprint
 from byheart.law.plan import Plan
+from byheart.learning.config import ENGINE_VERSION
 from byheart.memory.records import Memory
 from byheart.model.placement import resolve
 from byheart.planning.calibration import find
 from byheart.planning.need import measured_need
 from byheart.planning.planner import plan_for
 from byheart.progress import Silent
-from byheart.sweep.cell import CellResult, Measured
+from byheart.sweep.cell import CellResult
 from byheart.sweep.driver import Sweep
 from byheart.sweep.grid import expand, read_grid
 from byheart.sweep.local import LocalEngine
@@ -53,14 +54,14 @@ SIZES = {
     "random": (70, 100, 150, 200, 300),
     "code": (260, 270, 280, 290, 300),
 }
-"""Records of a phone book, tokens of the others. Of the probe a rank of 4 or more is planned for each, which has a
-quarter: less of a text goes into a rank of 1 or 2."""
+"""Records of a phone book, tokens of the others: the twenty that the bars are of. For each the probe is planned a rank
+of 4 or more, which has a quarter."""
+SMALLER_SIZES = {"phonebook": (), "prose": (20, 60), "random": (20, 40), "code": (20, 100)}
+"""Of those beside them, of which less is planned: learnt at the planned rank alone, and in no bar."""
 CODE = ("textwrap", "shlex", "fractions", "heapq", "configparser")
 """Modules of Python's library whose source is learnt, one a size."""
 NUM_MEMORIES, WANTED_AT_PLAN, ALLOWED_AT_QUARTER = 20, 18, 4
-HEAD_FILE = "runs.json"
-"""What the kept runs are of."""
-OPTIONS = "--out and --cells"
+_DIGITS = 16
 _CHARACTERS_APART = 10_000
 _ATTEMPTS = 50
 
@@ -73,15 +74,13 @@ class Unseen:
         name: what to call it.
         task: all settings of the task that makes it, as plain values.
         memory: its records.
+        is_smaller: whether it is of those in no bar.
     """
 
     name: str
     task: dict[str, Any]
     memory: Memory
-
-    def is_of(self, result: CellResult) -> bool:
-        """Whether a result is of this memory."""
-        return result.task == self.task
+    is_smaller: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,23 +93,25 @@ class Planned:
     @property
     def ranks(self) -> dict[float, int]:
         """Share of the planned rank → rank; 0 where that has no such share."""
-        return {1.0: self.plan.lora_rank, 0.25: self.plan.lora_rank // 4}
+        whole = {1.0: self.plan.lora_rank}
+        return whole if self.unseen.is_smaller else {**whole, 0.25: self.plan.lora_rank // 4}
 
 
 def unseen(tokenizer: Any, pieces: Path, *, quick: bool) -> Iterator[Unseen]:
-    """The twenty memories.
+    """The twenty memories, and the smaller ones.
 
     Args:
         tokenizer: of the base model.
         pieces: a directory for the texts that some of them are of.
         quick: the smallest of each kind alone.
     """
-    for kind, sizes in SIZES.items():
-        for number, size in enumerate(sizes[:1] if quick else sizes):
-            yield _unseen(kind, size, number, tokenizer, pieces)
+    for all_sizes in (SIZES, {} if quick else SMALLER_SIZES):
+        for kind, sizes in all_sizes.items():
+            for number, size in enumerate(sizes[:1] if quick else sizes):
+                yield _unseen(kind, size, number, tokenizer, pieces, is_smaller=all_sizes is SMALLER_SIZES)
 
 
-def _unseen(kind: str, size: int, number: int, tokenizer: Any, pieces: Path) -> Unseen:
+def _unseen(kind: str, size: int, number: int, tokenizer: Any, pieces: Path, *, is_smaller: bool) -> Unseen:
     name, seed = f"{kind} {size}", SEED + number
     if kind == "phonebook":
         task: dict[str, Any] = {"name": "phonebook", "num_pairs": size, "seed": seed}
@@ -122,7 +123,7 @@ def _unseen(kind: str, size: int, number: int, tokenizer: Any, pieces: Path) -> 
             text = read_text(None)[(number + 1) * _CHARACTERS_APART :] if kind == "prose" else _source(CODE[number])
             task["source"] = str(_cut(text, size, tokenizer, pieces / f"{name.replace(' ', '_')}.txt"))
     whole = parse(task)
-    return Unseen(name, whole.model_dump(mode="json"), build(whole, tokenizer))
+    return Unseen(name, whole.model_dump(mode="json"), build(whole, tokenizer), is_smaller)
 
 
 def _source(module: str) -> str:
@@ -146,31 +147,61 @@ def _cut(text: str, num_tokens: int, tokenizer: Any, path: Path) -> Path:
     raise SystemExit(f"no piece of the text has just {num_tokens} tokens for this tokenizer")
 
 
-def grid_of(planned: Sequence[Planned], base: dict[str, Any]) -> dict[str, Any]:
+def grid_of(planned: Sequence[Planned], base: dict[str, Any], runs: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Each memory at the planned rank and at a quarter of it, as `byheart.sweep.grid.read_grid` takes it.
 
     Args:
         planned: memories and their plans.
         base: settings of every run.
+        runs: those that are done already.
     """
-    sections = [
-        {"task": each.unseen.task, "axes": {"lora_rank": [rank for rank in each.ranks.values() if rank > 0]}}
-        for each in planned
-    ]
+    sections = []
+    for each in planned:
+        if ranks := [rank for rank in each.ranks.values() if rank > 0 and _run_of(each, rank, runs) is None]:
+            sections.append({"task": each.unseen.task, "axes": {"lora_rank": ranks}})
     return {"base": base, "grids": sections}
 
 
-def row(planned: Planned, share: float, measured: Measured | None) -> dict[str, Any]:
-    """What a run came to.
+def run(each: Planned, result: CellResult) -> dict[str, Any]:
+    """What is kept of a run that came to its end.
 
     Args:
-        planned: the memory and its plan.
-        share: of the planned rank.
-        measured: of the run; None: the planned rank has no such share, and the memory does not count there.
+        each: of which memory.
+        result: of its cell.
     """
+    names = ("lora_rank", "num_records", "num_certified", "epochs", "stop_reason", "train_seconds", "num_threads")
+    measured = {name: getattr(result.measured, name) for name in (*names, "torch_version")}
+    records = each.unseen.memory.fingerprint[:_DIGITS]
+    return {"memory": each.unseen.name, "records": records, **measured, "commit": measure.commit()}
+
+
+def _run_of(each: Planned, rank: int, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    wanted = (each.unseen.name, each.unseen.memory.fingerprint[:_DIGITS], rank)
+    return next((run for run in runs if (run["memory"], run["records"], run["lora_rank"]) == wanted), None)
+
+
+def rows_of(planned: Sequence[Planned], runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each memory and share of which there is a run, or of which there can be none.
+
+    Args:
+        planned: memories and their plans.
+        runs: so far.
+    """
+    rows = []
+    for each in planned:
+        for share, rank in each.ranks.items():
+            found = _run_of(each, rank, runs)
+            if found is not None or rank == 0:
+                rows.append(_row(each, share, found))
+    return rows
+
+
+def _row(planned: Planned, share: float, found: dict[str, Any] | None) -> dict[str, Any]:
+    """What a run came to; None: the planned rank has no such share, and the memory does not count there."""
     plan, rank = planned.plan, planned.ranks[share]
     values = {
         "memory": planned.unseen.name,
+        "is_smaller": planned.unseen.is_smaller,
         "share": share,
         "lora_rank": rank,
         "probability": next((at.probability for at in plan.ranks if at.lora_rank == rank), None),
@@ -179,37 +210,10 @@ def row(planned: Planned, share: float, measured: Measured | None) -> dict[str, 
         "num_answer_tokens": plan.num_answer_tokens,
         "nll_before_nats": plan.nll_before_nats,
     }
-    if measured is not None:
-        names = (
-            "num_records",
-            "num_certified",
-            "epochs",
-            "stop_reason",
-            "train_seconds",
-            "num_threads",
-            "torch_version",
-        )
-        values |= {name: getattr(measured, name) for name in names}
-        values["is_whole"] = measured.num_certified == measured.num_records
+    if found is not None:
+        values |= {name: found[name] for name in ("num_records", "num_certified")}
+        values["is_whole"] = found["num_certified"] == found["num_records"]
     return values
-
-
-def rows_of(planned: Sequence[Planned], results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """A row for each memory and share of which there is a run, or of which there can be none.
-
-    Args:
-        planned: memories and their plans.
-        results: of the runs so far; one that failed has no row.
-    """
-    rows = []
-    for each in planned:
-        mine = {
-            result.run["placement"]["lora_rank"]: result.measured
-            for result in results
-            if result.measured is not None and each.unseen.is_of(result)
-        }
-        rows += [row(each, share, mine.get(rank)) for share, rank in each.ranks.items() if rank == 0 or rank in mine]
-    return rows
 
 
 def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -217,6 +221,8 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     do not decide it. No run that is missing can make good what has failed, and none that could not be run counts as one
     that failed.
     """
+    smaller = [row["is_whole"] for row in rows if row["is_smaller"]]
+    rows = [row for row in rows if not row["is_smaller"]]
     at_plan = [row["is_whole"] for row in rows if row["share"] == 1.0]
     at_quarter = [row["is_whole"] for row in rows if row["share"] == 0.25 and row["lora_rank"] > 0]
     return {
@@ -225,6 +231,8 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "num_unreached": sum(row["share"] == 1.0 and not row["is_reached"] for row in rows),
         "num_quartered": len(at_quarter),
         "num_whole_at_quarter": sum(at_quarter),
+        "num_smaller": len(smaller),
+        "num_whole_smaller": sum(smaller),
         "is_right": _decided(
             sum(at_plan) >= WANTED_AT_PLAN, len(at_plan) - sum(at_plan) > NUM_MEMORIES - WANTED_AT_PLAN
         ),
@@ -264,10 +272,17 @@ def bars(sums: dict[str, Any]) -> str:
     quarter = f"{sums['num_whole_at_quarter']} of {sums['num_quartered']} that were run"
     if sums["is_not_generous"] is None:
         quarter += f"; it takes all {NUM_MEMORIES}, and ranks 1 to 3 have no quarter"
-    return (
-        f"- {at_plan}: {_TOLD[sums['is_right']]}, {planned}.\n"
-        f"- {at_quarter}: {_TOLD[sums['is_not_generous']]}, {quarter}."
-    )
+    lines = [
+        f"- {at_plan}: {_TOLD[sums['is_right']]}, {planned}.",
+        f"- {at_quarter}: {_TOLD[sums['is_not_generous']]}, {quarter}.",
+    ]
+    if sums["num_smaller"]:
+        whole = f"{sums['num_whole_smaller']} of {sums['num_smaller']}"
+        lines.append(
+            f"- The {NUM_MEMORIES} were chosen such that a rank of 4 or more is planned for them. Of smaller ones, at "
+            f"the planned rank, {whole} are whole."
+        )
+    return "\n".join(lines)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -282,56 +297,56 @@ def main() -> None:
     arguments = _arguments()
     need_pyarrow()
     config = RunConfig.build(None, layers=arguments.layers, modules=arguments.modules)
-    base = byheart.load_base(config.model)
-    outline = resolve(config.placement, base.model, 1)
-    calibration = find(base.identity, outline, config)
     head = {
         "layers": arguments.layers,
         "modules": arguments.modules,
-        "calibration": fingerprint(calibration.model_dump(mode="json")),
-        "commit": measure.commit(),
+        "engine": ENGINE_VERSION,
         "machine": measure.machine(),
     }
-    measure.earlier(arguments.out, head, OPTIONS)  # or it is of others, and not written over
-    with locked(arguments.cells):
-        claim(arguments.cells, head)
+    runs: list[dict[str, Any]] = (measure.earlier(arguments.out, head) or {"runs": []})["runs"]
+    base = byheart.load_base(config.model)
+    outline = resolve(config.placement, base.model, 1)
+    calibration = find(base.identity, outline, config)
+    with tempfile.TemporaryDirectory() as directory:
         planned = [
-            Planned(each, plan_for(measured_need(each.memory, base, config, outline, Silent()), calibration))
-            for each in unseen(base.tokenizer, arguments.cells / "pieces", quick=arguments.quick)
+            Planned(
+                each,
+                plan_for(
+                    measured_need(each.memory, base, config, outline, Silent()), calibration, dtype=base.identity.dtype
+                ),
+            )
+            for each in unseen(base.tokenizer, Path(directory) / "pieces", quick=arguments.quick)
         ]
+
+        def publish() -> dict[str, Any]:
+            rows = rows_of(planned, runs)
+            made_with = fingerprint(calibration.model_dump(mode="json"))
+            report = {**head, "calibration": made_with, "verdict": verdict(rows), "rows": rows, "runs": runs}
+            measure.publish(arguments.out, report, text(report), arguments.left_out)
+            return report["verdict"]
+
         plain = config.model_dump(mode="json", exclude={"format"})
-        drafts = expand(read_grid(grid_of(planned, plain)), "planner")
-        cells = prepare(drafts, tokenizer_of=lambda *_: base.tokenizer)
-        results: list[CellResult] = []
+        grid = grid_of(planned, plain, runs)
+        drafts = expand(read_grid(grid), "planner") if grid["grids"] else []
+        cells = sorted(prepare(drafts, tokenizer_of=lambda *_: base.tokenizer), key=lambda cell: cell.work)
+        print(f"{len(cells)} runs to do, {len(runs)} done before", flush=True)
 
         def keep(result: CellResult) -> None:
-            results.append(result)
-            rows = rows_of(planned, results)
-            report = {**head, "verdict": verdict(rows), "rows": rows}
-            measure.publish(arguments.out, report, text(report), arguments.left_out)
-            print(f"{len(results)} of {len(cells)}: {_told(planned, result)}", flush=True)
+            each = next(each for each in planned if each.unseen.task == result.task)
+            if result.measured is not None:
+                runs.append(run(each, result))
+                publish()
+            print(_told(each, result), flush=True)
 
-        cheapest_first = sorted(cells, key=lambda cell: cell.work)
-        sweep = Sweep(cheapest_first, arguments.cells, SilentSweep(), lambda: False, keep)
-        sweep.run(LocalEngine(arguments.workers), retry_failed=True)
-    print(bars(verdict(rows_of(planned, results))), *filter(None, [arguments.left_out]), sep="\n")
-
-
-def claim(cells: Path, head: dict[str, Any]) -> None:
-    """Makes a directory one of such runs.
-
-    Raises:
-        SystemExit: it has runs of another placement, calibration, commit or machine.
-    """
-    measure.earlier(cells / HEAD_FILE, head, OPTIONS)
-    measure.write(cells / HEAD_FILE, head)
+        if cells:
+            Sweep(cells, Path(directory), SilentSweep(), lambda: False, keep).run(LocalEngine(arguments.workers))
+        print(bars(publish()), *filter(None, [arguments.left_out]), sep="\n")
 
 
-def _told(planned: Sequence[Planned], result: CellResult) -> str:
-    name = next(each.unseen.name for each in planned if each.unseen.is_of(result))
+def _told(each: Planned, result: CellResult) -> str:
     rank, measured = result.run["placement"]["lora_rank"], result.measured
     came = result.error if measured is None else f"{measured.num_certified} of {measured.num_records} certified"
-    return f"{name}, rank {rank}: {came}"
+    return f"{each.unseen.name}, rank {rank}: {came}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -339,7 +354,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--layers", default="20", help="adapted layers (20)")
     parser.add_argument("--modules", default="mlp-bypass", help="adapted modules (mlp-bypass)")
     parser.add_argument("--workers", type=int, default=1, help="processes that learn, the cores divided among them (1)")
-    parser.add_argument("--cells", type=Path, default=Path("runs/planner"), help="where runs are kept (runs/planner)")
     left_out = f"the smallest memory of each kind instead of all {NUM_MEMORIES}, too few for either bar to hold"
     return measure.with_files(parser, "planner", left_out=left_out, draws=False, has_threads=False)
 

@@ -92,7 +92,6 @@ def calibration_of(
         subject=Subject.of(base, outline, config.method.name),
         settings=settings_of(config),
         parameters_per_rank=outline.num_parameters // outline.lora_rank,
-        bytes_per_parameter=4,
         cells=rows,
         num_failed=0,
         forecast=forecast,

@@ -2,6 +2,8 @@
 
 # pyright: reportMissingImports=false
 
+from dataclasses import replace
+
 import planner
 import pytest
 
@@ -11,7 +13,7 @@ from byheart.law.recall import fit_recall
 from byheart.memory.records import Memory
 from byheart.sweep.grid import expand, read_grid
 from plans_for_tests import saturated_or_lost
-from reproductions_for_tests import cell_result, failed
+from reproductions_for_tests import cell_result
 
 CELLS = saturated_or_lost()
 
@@ -25,10 +27,11 @@ def planned(num_pairs: int, ranks=(1, 2, 4, 8, 16)) -> planner.Planned:
     return planner.Planned(planner.Unseen(f"phonebook {num_pairs}", task, memory), plan)
 
 
-def learnt(each: planner.Planned, rank: int, num_certified: int):
-    """The result of a run of that memory."""
+def kept(each: planner.Planned, rank: int, num_certified: int):
+    """What is kept of a run of that memory."""
     num_records = len(each.unseen.memory)
-    return cell_result(each.unseen.task, rank=rank, num_records=num_records, num_certified=num_certified)
+    result = cell_result(each.unseen.task, rank=rank, num_records=num_records, num_certified=num_certified)
+    return planner.run(each, result)
 
 
 def test_each_memory_is_learnt_at_the_planned_rank_and_at_a_quarter():
@@ -48,15 +51,14 @@ def test_a_planned_rank_of_less_than_four_has_no_quarter_and_says_so():
     each = planned(3, ranks=(2,))
     sections = planner.grid_of([each], {})["grids"]
     assert sections[0]["axes"] == {"lora_rank": [2]}
-    whole, quarter = planner.rows_of([each], [learnt(each, 2, 3)])
+    whole, quarter = planner.rows_of([each], [kept(each, 2, 3)])
     assert (whole["lora_rank"], whole["is_whole"]) == (2, True)
     assert (quarter["lora_rank"], "is_whole" in quarter) == (0, False)
 
 
 def test_a_result_is_told_of_its_own_memory_and_rank():
     three, eight = planned(3, ranks=(8,)), planned(8, ranks=(8,))
-    results = [learnt(eight, 2, 5), learnt(three, 8, 3), failed(learnt(eight, 8, 8))]
-    rows = planner.rows_of([three, eight], results)
+    rows = planner.rows_of([three, eight], [kept(eight, 2, 5), kept(three, 8, 3)])
     assert [(row["memory"], row["share"], row["lora_rank"], row["is_whole"]) for row in rows] == [
         ("phonebook 3", 1.0, 8, True),
         ("phonebook 8", 0.25, 2, False),
@@ -65,13 +67,30 @@ def test_a_result_is_told_of_its_own_memory_and_rank():
     assert rows[1]["probability"] is None, "of a rank that the plan was not asked for"
 
 
+def test_what_is_done_is_not_run_again_whatever_the_plan_is_now():
+    before, now = planned(3, ranks=(8,)), planned(3, ranks=(4,))
+    runs = [kept(before, 8, 3), kept(before, 2, 1)]
+    assert planner.grid_of([before], {}, runs)["grids"] == []
+    (section,) = planner.grid_of([now], {}, [*runs, kept(now, 1, 0)])["grids"]
+    assert section["axes"] == {"lora_rank": [4]}
+    changed = replace(before, unseen=replace(before.unseen, memory=planned(4).unseen.memory))
+    assert planner.grid_of([changed], {}, runs)["grids"][0]["axes"] == {"lora_rank": [8, 2]}
+
+
 def test_runs_of_something_else_are_not_mixed_in(tmp_path):
-    head = {"layers": "20", "commit": "abc"}
-    planner.claim(tmp_path, head)
-    planner.claim(tmp_path, head)
-    with pytest.raises(SystemExit, match="another commit; give another --out and --cells"):
-        planner.claim(tmp_path, head | {"commit": "def"})
-    assert planner.measure.earlier(tmp_path / "none.json", head) is None
+    planner.measure.write(tmp_path / "planner.json", {"layers": "20", "engine": 1, "runs": []})
+    with pytest.raises(SystemExit, match="another engine; give another --out"):
+        planner.measure.earlier(tmp_path / "planner.json", {"layers": "20", "engine": 2})
+    assert planner.measure.earlier(tmp_path / "none.json", {"layers": "20"}) is None
+
+
+def test_smaller_memories_are_told_beside_the_bars_and_are_in_none():
+    small = replace(planned(3, ranks=(8,)), unseen=replace(planned(3).unseen, is_smaller=True))
+    rows = planner.rows_of([small], [kept(small, 8, 3)])
+    assert [row["share"] for row in rows] == [1.0]
+    sums = planner.verdict(rows_of(20, 20, 0, 20) + rows)
+    assert (sums["num_memories"], sums["num_smaller"], sums["num_whole_smaller"]) == (20, 1, 1)
+    assert planner.bars(sums).endswith("Of smaller ones, at the planned rank, 1 of 1 are whole.")
 
 
 def rows_of(whole, num_planned, quarter, num_quartered):
@@ -80,7 +99,8 @@ def rows_of(whole, num_planned, quarter, num_quartered):
         {"share": 1.0, "lora_rank": 4, "is_whole": number < whole, "is_reached": True} for number in range(num_planned)
     ]
     rows += [{"share": 0.25, "lora_rank": 1, "is_whole": number < quarter} for number in range(num_quartered)]
-    return rows + [{"share": 0.25, "lora_rank": 0}] * (num_planned - num_quartered)
+    rows += [{"share": 0.25, "lora_rank": 0}] * (num_planned - num_quartered)
+    return [{**row, "is_smaller": False} for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +134,9 @@ def test_the_bars_are_of_as_many_memories_as_there_are():
 
 
 def test_there_are_twenty_memories_and_each_has_its_size(tiny_base, tmp_path):
-    memories = list(planner.unseen(tiny_base.tokenizer, tmp_path, quick=False))
+    all_of_them = list(planner.unseen(tiny_base.tokenizer, tmp_path, quick=False))
+    memories = [each for each in all_of_them if not each.is_smaller]
+    assert len(all_of_them) - len(memories) == sum(map(len, planner.SMALLER_SIZES.values()))
     assert len({each.name for each in memories}) == len({each.memory.fingerprint for each in memories}) == 20
     assert [len(each.memory) for each in memories[:5]] == list(planner.SIZES["phonebook"])
     made = [planner.build(planner.parse(each.task), tiny_base.tokenizer).fingerprint for each in memories]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from byheart.errors import LawError
@@ -82,6 +84,9 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason(observations, told):
         fittable(select(observations), 0, "g", "lora_rank")
 
 
-def test_failed_cells_are_told_of_in_a_refusal():
-    with pytest.raises(LawError, match="3 failed"):
+def test_the_mend_is_of_what_took_most_cells():
+    with pytest.raises(LawError, match=r"3 failed.*--retry-failed"):
         fittable(select([]), 3, "g", "lora_rank")
+    unsettled = [replace(each, has_converged=False) for each in observed()]
+    with pytest.raises(LawError, match=r"not converged.*sweep with more learn\.epochs"):
+        fittable(select(unsettled), 1, "g", "lora_rank")

@@ -1,11 +1,16 @@
+import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from byheart.errors import LawError
+from byheart.law.cells import select
 from byheart.law.forecast import fit_forecast
 from byheart.law.form import Law
-from plans_for_tests import CONTENT, SHARE_LAW, saturated_or_lost, simulated
+from byheart.law.observation import Observation
+from laws_for_tests import PARAMETERS_EACH_RANK
+from plans_for_tests import CONTENT, SHARE_LAW, cell, saturated_or_lost, simulated
 
 
 def test_a_law_of_shares_is_found_among_the_ways_and_predicts_unseen_content():
@@ -35,6 +40,43 @@ def test_what_is_left_lies_between_nothing_and_all():
     forecast = fit_forecast(simulated(), "share")
     assert forecast.nll_after_nats(512, 10, 3.0) == 0
     assert 0 < forecast.nll_after_nats(1, 10**6, 3.0) <= 3.0
+
+
+def bending(capacity: float, exponent: float) -> list[Observation]:
+    """Cells that fill up at a capacity, most of them whole."""
+    cells = []
+    for group, (before, lengths) in CONTENT.items():
+        for rank, length in product((1, 2, 4), lengths):
+            bits = length * before / math.log(2)
+            left = before * math.exp(-((capacity * rank * PARAMETERS_EACH_RANK / bits) ** exponent))
+            cells.append(cell(group, rank, length, before, left, is_whole=left < 0.1))
+    return cells
+
+
+def test_where_nearly_all_is_held_the_form_that_saturates_finds_the_capacity():
+    cells = bending(0.5, 2.0)
+    assert len(select(cells).saturated) > len(cells) / 2
+    forecast = fit_forecast(cells)
+    assert forecast.way == "saturating"
+    assert forecast.capacity is not None
+    assert forecast.capacity.bits_per_parameter == pytest.approx(0.5, rel=1e-3)
+    assert forecast.capacity.load_exponent == pytest.approx(2.0, rel=1e-3)
+    for each in cells:
+        left = forecast.nll_after_nats(each.lora_rank, each.num_answer_tokens, each.nll_before_nats)
+        assert left == pytest.approx(each.nll_after_nats, abs=1e-3)
+
+
+def test_what_is_paid_goes_on_rising_where_nothing_is_left():
+    for forecast in (fit_forecast(bending(0.5, 2.0)), fit_forecast(simulated(), "share")):
+        paid = [forecast.times_paid(rank, 50, 6.0) for rank in (64, 128, 256)]
+        assert 1 < paid[0] < paid[1] < paid[2]
+        assert forecast.nll_after_nats(256, 50, 6.0) == pytest.approx(0, abs=1e-9)
+
+
+def test_cells_that_all_hold_everything_tell_no_capacity():
+    held = [replace(each, nll_after_nats=0.1) for each in bending(0.5, 2.0)]
+    with pytest.raises(LawError, match="0 of them to no less than ln 2"):
+        fit_forecast(held, "saturating")
 
 
 def test_cells_without_a_law_are_refused_with_the_reason():

@@ -51,6 +51,13 @@ def test_where_no_rank_does_the_largest_is_told_and_that_it_does_not():
     assert not plan.is_reached
 
 
+def test_where_no_rank_does_and_more_changes_nothing_the_smallest_is_taken():
+    flat = fit_recall(saturated_or_lost()).model_copy(update={"intercept": -1.0, "size_slope": 0.0, "bits_slope": 0.0})
+    plan = planned(recall=flat, forecast=None)
+    assert not plan.is_reached
+    assert plan.lora_rank == min(each.lora_rank for each in plan.ranks)
+
+
 def test_sizes_follow_from_the_rank():
     row = planned().ranks[2]
     assert (row.lora_rank, row.num_parameters, row.adapter_bytes) == (4, 4 * 2112, 8 * 2112)
@@ -89,6 +96,7 @@ def test_how_far_a_plan_extrapolates_is_told(need, beyond):
 def test_a_value_within_a_span_is_not_beyond_it():
     assert Span(smallest=2, largest=8).beyond(8) == 1
     assert Span(smallest=2, largest=8).beyond(1) == 2
+    assert [Span(smallest=2, largest=8).nearest(value) for value in (1, 5, 9)] == [2, 5, 8]
 
 
 @settings(max_examples=100, deadline=None)

@@ -33,6 +33,16 @@ def test_a_denser_adapter_never_takes_less():
     assert timing.load_exponent == 0
 
 
+def test_an_adapter_with_more_room_than_any_cell_had_is_no_faster_than_the_roomiest():
+    cells, seconds = cells_and_seconds(0.8, 0.4)
+    timing = Timing.of(cells, seconds)
+    assert timing is not None
+    roomiest = min(cells, key=lambda each: each.bits / each.num_parameters)
+    need = Need(1, roomiest.num_answer_tokens, 10.0)
+    assert timing.seconds(need, 100 * roomiest.num_parameters) == timing.seconds(need, roomiest.num_parameters)
+    assert timing.seconds(need, roomiest.num_parameters // 2) > timing.seconds(need, roomiest.num_parameters)
+
+
 def test_too_few_cells_or_no_times_tell_nothing():
     cells, seconds = cells_and_seconds(1, 0)
     assert Timing.of(cells[:3], seconds[:3]) is None

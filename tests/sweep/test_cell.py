@@ -4,11 +4,14 @@ from typing import Any
 import pytest
 
 from byheart.config import RunConfig
+from byheart.memory.encode import encode
 from byheart.memory.records import Memory
+from byheart.memory.template import EncodeConfig
 from byheart.settings import merged
 from byheart.sweep.cell import Cell
 from byheart.tasks.registry import parse
 from conftest import PAIRS
+from tokenizers_for_tests import chat_tokenizer
 
 CHANGES: list[dict[str, Any]] = [
     {"model": {"name": "smollm2"}},
@@ -45,8 +48,12 @@ CHANGES: list[dict[str, Any]] = [
 
 def cell(**changed: Any) -> Cell:
     memory = Memory.from_pairs(PAIRS)
-    whole = Cell(RunConfig(), parse({"name": "scenarios"}), {}, memory, num_answer_tokens=50, num_tokens=120)
+    whole = Cell(RunConfig(), parse({"name": "scenarios"}), {}, memory, "e", num_answer_tokens=50, num_tokens=120)
     return replace(whole, **changed)
+
+
+def encoded(pairs: list[tuple[str, str]], config: EncodeConfig, tokenizer: Any) -> str:
+    return encode(Memory.from_pairs(pairs), tokenizer, config).fingerprint
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
@@ -60,10 +67,14 @@ def test_every_section_that_a_run_has_is_changed_above():
     assert sections == RunConfig.model_fields.keys() - {"format"}
 
 
-def test_other_records_or_another_task_are_another_cell():
-    others = Memory.from_pairs([*PAIRS[:-1], (PAIRS[-1][0], "else")])
-    changed = [cell(), cell(memory=others), cell(task=parse({"name": "phonebook", "num_pairs": 4}))]
-    assert len({each.fingerprint for each in changed}) == 3
+def test_other_records_another_template_or_another_task_are_another_cell():
+    others = [*PAIRS[:-1], (PAIRS[-1][0], "else")]
+    same, raw = EncodeConfig(), EncodeConfig(template="raw")
+    read = [encoded(PAIRS, same, chat_tokenizer()), encoded(others, same, chat_tokenizer())]
+    read.append(encoded(PAIRS, raw, chat_tokenizer()))
+    other_task = cell(task=parse({"name": "phonebook", "num_pairs": 4}))
+    changed = [*(cell(encoded_fingerprint=each) for each in read), other_task]
+    assert len({each.fingerprint for each in changed}) == 4
 
 
 def test_other_records_asked_for_are_another_cell_and_none_is_as_ever():

@@ -34,6 +34,10 @@ def converged(reason, events):
     return has_converged(reason, events, nll_before_nats=8.0, num_answer_tokens=50)
 
 
+def test_a_loss_that_rises_at_the_end_has_not_come_to_rest():
+    assert not has_settled([4.0] * 5 + [1.0] * 13 + [3.0] * 2, 8.0)
+
+
 @pytest.mark.parametrize("reason", ["budget", "plateau"])
 def test_a_loss_at_rest_is_converged_and_one_that_falls_is_not(reason):
     assert converged(reason, AT_REST)

@@ -20,7 +20,7 @@ from byheart.config import RunConfig
 from byheart.errors import LawError
 from byheart.law.forecast import fit_forecast
 from byheart.law.recall import fit_recall
-from byheart.model.base import DTYPES, Base, load
+from byheart.model.base import Base, load
 from byheart.model.placement import Placement, resolve
 from byheart.planning.calibration import Calibration, CalibrationCell, Subject, settings_of, user_directory
 from byheart.planning.need import measured_need
@@ -48,13 +48,11 @@ class Study:
         subject: of what.
         cells: to be run, the cheapest first.
         parameters_per_rank: of the placement.
-        bytes_per_parameter: as adapters are saved.
     """
 
     subject: Subject
     cells: tuple[Cell, ...]
     parameters_per_rank: int
-    bytes_per_parameter: int
 
 
 def calibrate(
@@ -119,25 +117,29 @@ def prepared(config: RunConfig, base: Base, reporter: SweepReporter) -> Study:
         subject=Subject.of(base.identity, outline, config.method.name),
         cells=tuple(sorted(cells, key=lambda cell: cell.work)),
         parameters_per_rank=per_rank,
-        bytes_per_parameter=DTYPES[base.identity.dtype].itemsize,
     )
 
 
 def run(
     cells: Sequence[Cell], place: Path, engine: Engine, reporter: SweepReporter, interrupted: Callable[[], bool]
 ) -> list[CellResult]:
-    """The results of all cells; the time that the rest may take is told once the first has one."""
-    first, *rest = cells
+    """The results of all cells; the time that the rest may take is told once one has its own, mostly the cheapest."""
+    by_name = {cell.name: cell for cell in cells}
+    is_told = False
 
     def tell_time(result: CellResult) -> None:
-        if result.name == first.name and result.measured is not None:
-            took = result.measured.seconds
-            seconds = took / first.work * sum(cell.work for cell in rest)
-            reporter.say(
-                f"{len(cells)} cells; by what the cheapest took, {took:.0f} s, the others take at most about "
-                f"{math.ceil(seconds / 60)} min one after the other, if none ended before its budget did; cells done "
-                "already are among them"
-            )
+        nonlocal is_told
+        if is_told or result.measured is None:
+            return
+        is_told, cell, took = True, by_name[result.name], result.measured.seconds
+        rest = sum(each.work for each in cells) - cell.work
+        likely = took * rest / cell.work / engine.num_slots()
+        spent = min(result.measured.epochs / cell.run.learn.budget_epochs(len(cell.memory)), 1.0)
+        reporter.say(
+            f"{len(cells)} cells; by what one took, {took:.0f} s, the others take about "
+            f"{math.ceil(likely / 60)} min if they end as early in their budgets as it did, at most "
+            f"{math.ceil(likely / spent / 60)} min; cells done already are among them"
+        )
 
     return Sweep(cells, place, reporter, interrupted, tell_time).run(engine, retry_failed=True)
 
@@ -167,7 +169,6 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
         subject=study.subject,
         settings=settings_of(config),
         parameters_per_rank=study.parameters_per_rank,
-        bytes_per_parameter=study.bytes_per_parameter,
         cells=rows,
         num_failed=len(results) - len(rows),
         forecast=forecast,

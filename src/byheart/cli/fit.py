@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from rich.text import Text
+
 from byheart.cli.exits import COMPLETE, SOME_FAILED
 from byheart.cli.law_table import print_laws
 from byheart.cli.live import Narrator, narrating
 from byheart.cli.screens import print_json, screens
+from byheart.cli.visible import visible
 from byheart.errors import SettingsError, unknown
+from byheart.law.cautions import cautions
 from byheart.law.cells import Axis
 from byheart.law.config import FitConfig
 from byheart.law.fits import LAW_FILE, LawFits, fit_groups, num_fits
@@ -34,6 +38,7 @@ def fit(directory: Path, *, by: str, axis: str, out: Path | None, as_json: bool)
         evidence = from_rows(rows, by)
     except SettingsError as error:
         raise SettingsError(f"--by: {error}") from error
+    wary = cautions(rows, by)
     path = out or directory / LAW_FILE
     config = FitConfig()
     with screens(as_json) as (results, progress):
@@ -44,10 +49,13 @@ def fit(directory: Path, *, by: str, axis: str, out: Path | None, as_json: bool)
             drawn = _draw(fits, evidence, rows, path.parent / FIGURES, narrator)
         results.paragraph()
         print_laws(results, fits)
+        for sentence in wary:
+            results.paragraph()
+            results.paragraph(Text(f"warning: {visible(sentence)}"))
         results.paragraph()
         results.rows([("law", str(path)), ("figures", drawn)])
     if as_json:
-        print_json(summary(fits, path))
+        print_json({**summary(fits, path), "cautions": wary})
     return SOME_FAILED if fits.refusals else COMPLETE
 
 

@@ -78,7 +78,7 @@ def plan(
             outline = resolve(settings.placement, base.model, 1)
             calibration = find(base.identity, outline, settings)
             need = measured_need(memory, base, settings, outline, narrator)
-            made = plan_for(need, calibration, goal=goal)
+            made = plan_for(need, calibration, dtype=base.identity.dtype, goal=goal)
         print_plan(results, made, calibration)
         if out is not None:
             results.paragraph()
@@ -160,6 +160,11 @@ def sentences(made: Plan, calibration: Calibration) -> list[str]:
         ]
     if made.extrapolates:
         told.append(f"This extrapolates: outside what was calibrated lies {beyond(made)}.")
+    if made.calibrated_dtype is not None:
+        told.append(
+            f"The calibration was made in {made.calibrated_dtype}, and the model runs in another dtype here; "
+            "probabilities and times are those of the former."
+        )
     if calibration.forecast is None:
         told.append(
             "The calibration's cells carry no law, so there is no predicted loss, and the probability is read from the "

@@ -177,7 +177,7 @@ def fittable(selection: Selection, num_failed: int, group: str, axis: Axis) -> C
     if cells is None or cells.num_points < POINTS_NEEDED:
         raise LawError(
             f"{group}: {cells.num_points if cells else 0} different (rank, length) to fit, at least {POINTS_NEEDED} "
-            f"are needed (left out: {left_out}); sweep lower ranks or longer answers, whose loss ends above ln 2"
+            f"are needed (left out: {left_out}); {_mend(selection, num_failed)}"
         )
     for values_N, what in ((cells.size_N, "rank"), (cells.length_N, "length")):
         if len(np.unique(values_N)) < 2:
@@ -191,3 +191,14 @@ def fittable(selection: Selection, num_failed: int, group: str, axis: Axis) -> C
             "length; there is no law in that, check the sweep"
         )
     return cells
+
+
+def _mend(selection: Selection, num_failed: int) -> str:
+    """What would bring more cells to fit, by what took most of them."""
+    mends = {
+        "sweep lower ranks or longer answers, whose loss ends above ln 2": len(selection.saturated),
+        "sweep with more learn.epochs, until the loss comes to rest": len(selection.unconverged),
+        "check the learning rate: nothing was learnt": len(selection.unlearnt),
+        "mend the cells that failed and sweep again with --retry-failed": num_failed,
+    }
+    return max(mends, key=lambda mend: mends[mend])

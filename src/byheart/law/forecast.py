@@ -1,14 +1,18 @@
 """ΔL of a memory that is of no group: the law carried over to other content by what the base model expects of it.
 
 A sweep's groups differ in how well the base model knows their content already, and the only thing known of a new
-memory's is its loss before. Three ways lead from there to a law, and cells decide between them:
+memory's is its loss before. Four ways lead from there to a law, and cells decide between them:
 
     all alike       ΔL = C·r^α·ℓ^-β + b                  one law for all cells, whatever their loss before
     share           ΔL = L_before·(C·r^α·ℓ^-β + b)       one law of the share of what there is to lose
     nearest group   each group's own law, of the group whose L_before is nearest in logarithm
+    saturating      ΔL = L_before·(1 - exp(-(k·P/B)^γ))  one capacity: P parameters, B = ℓ·L_before / ln 2 bits
 
-Each is fitted without one group at a time and predicts that group; the one that errs least is taken, its error being
-that of a share of the loss before, so that no group counts for more than another.
+The first three are the paper's form, which ends where all is learnt: they are fitted to cells whose loss is left above
+ln 2, clipped beyond. The last bends there, so that every cell tells of it, and a few that were overfilled are enough.
+
+Each is fitted without one group at a time and predicts all cells of that group; the one that errs least is taken, its
+error being that of a share of the loss before, so that no group counts for more than another.
 
 Tensor names: N cells.
 """
@@ -24,18 +28,18 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from byheart.errors import LawError
-from byheart.law.alternatives import RelativeCurve
+from byheart.law.alternatives import BitsCurve, RelativeCurve
 from byheart.law.bootstrap import Interval
-from byheart.law.cells import Floats, Selection, select
+from byheart.law.cells import Cells, Floats, Selection, select
 from byheart.law.curves import PaperCurve
 from byheart.law.document import Document
-from byheart.law.fit import fittable
+from byheart.law.fit import POINTS_NEEDED, fittable
 from byheart.law.form import Law
-from byheart.law.observation import Observation
+from byheart.law.observation import Observation, bits_lacking
 from byheart.law.solve import solve
 
-Way = Literal["all alike", "share", "nearest group"]
-WAYS: tuple[Way, ...] = ("share", "all alike", "nearest group")
+Way = Literal["all alike", "share", "nearest group", "saturating"]
+WAYS: tuple[Way, ...] = ("share", "all alike", "nearest group", "saturating")
 """In the order in which they are preferred where nothing tells them apart."""
 
 
@@ -50,27 +54,59 @@ class ContentLaw(Document):
     """In nats; where the way is ``share``, in shares of the loss before."""
 
 
+class Capacity(Document):
+    """How much the parameters of one placement hold, and how sharply that ends."""
+
+    bits_per_parameter: PositiveFloat
+    """k: a memory of so many bits a parameter is learnt but for a share of 1/e."""
+    load_exponent: PositiveFloat
+    """γ."""
+    parameters_per_rank: PositiveFloat
+    """Of the placement."""
+
+    def times_paid(self, size: float, bits: float) -> float:
+        """(k·P/B)^γ: minus the logarithm of the share of the loss that is left."""
+        held = self.bits_per_parameter * self.parameters_per_rank * size
+        return math.exp(self.load_exponent * math.log(held / bits))
+
+    def __str__(self) -> str:
+        return f"{self.bits_per_parameter:.3g} bits a parameter, exponent {self.load_exponent:.3g}"
+
+
 class Forecast(Document):
     """ΔL by size, length and loss before."""
 
     way: Way
     """How the law is carried over to new content."""
     laws: tuple[ContentLaw, ...]
-    """One for all cells, or one a group."""
+    """One for all cells, or one a group; none where the way is ``saturating``."""
+    capacity: Capacity | None = None
+    """Where the way is ``saturating``; else null."""
     num_cells: PositiveInt
-    """That the laws were fitted to."""
+    """That it was fitted to."""
     errors: dict[Way, NonNegativeFloat]
     """Root mean square error on groups that were left out, a share of the loss before, by way; empty where there is
     but one group. A way that could not be fitted without some group is absent."""
 
-    def unclipped_nats(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
-        """ΔL by the formula alone, which can be more than there is to lose.
+    def times_paid(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
+        """How many times over the law pays for what there is to lose. In the paper's form ΔL / L_before, unclipped;
+        in the saturating one what its exponential is taken of. Either goes on rising where nothing is left to lose.
 
         Args:
             size: r.
             num_answer_tokens: ℓ.
             nll_before_nats: mean loss under the base model alone.
         """
+        if self.capacity is not None:
+            return self.capacity.times_paid(size, bits_lacking(num_answer_tokens, nll_before_nats))
+        return self.unclipped_nats(size, num_answer_tokens, nll_before_nats) / nll_before_nats
+
+    def unclipped_nats(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
+        """ΔL by the formula alone, which in the paper's form can be more than there is to lose; asked as `times_paid`
+        is.
+        """
+        if self.capacity is not None:
+            return nll_before_nats * -math.expm1(-self.times_paid(size, num_answer_tokens, nll_before_nats))
         nearest = min(self.laws, key=lambda each: abs(math.log(each.nll_before_nats / nll_before_nats)))
         drop = float(nearest.law.unclipped_nats(size, num_answer_tokens))
         return drop * nll_before_nats if self.way == "share" else drop
@@ -95,29 +131,33 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
     """The law carried over to other content.
 
     Args:
-        observations: cells of one placement, of one group or several. Saturated ones, and those whose loss did not
-            fall, are left out as in every fit. Those that had not converged are not: a plan is asked what a run leaves
-            when its budget ends, and not what its adapter could have held with another.
-        way: how, fitted by plain squares; None: the way that errs least on groups left out, fitted robustly.
+        observations: cells of one placement, of one group or several. Those whose loss did not fall are left out as in
+            every fit; saturated ones are, but where the form saturates too. Those that had not converged are not: a
+            plan is asked what a run leaves when its budget ends, and not what its adapter could have held with another.
+        way: how, fitted by plain squares; None: of the ways that these cells allow the one that errs least on groups
+            left out, fitted robustly.
 
     Raises:
         LawError: the cells that are left can carry no law; says why and what would mend it.
     """
     selection = _selected(observations)
-    used = selection.used
-    groups = sorted({cell.group for cell in used})
     if way is not None:
-        return Forecast(way=way, laws=_laws(way, selection, is_robust=False), num_cells=len(used), errors={})
-    whole = _laws(WAYS[0], selection, is_robust=True)  # refuses, with the reason, before anything else is tried
+        return _fitted(way, selection, is_robust=False)
+    ran = [cell for cell in observations if cell.nll_drop_nats > 0]
+    groups = sorted({cell.group for cell in ran})
     errors: dict[Way, float] = {}
     for each in WAYS if len(groups) > 1 else ():
         try:
-            errors[each] = _left_out_error(each, used, groups)
+            errors[each] = _left_out_error(each, ran, groups)
         except LawError:
             continue  # without one of the groups this way cannot be fitted; it is no candidate
-    chosen: Way = min(errors, key=lambda each: errors[each]) if errors else WAYS[0]
-    laws = whole if chosen == WAYS[0] else _laws(chosen, selection, is_robust=True)
-    return Forecast(way=chosen, laws=laws, num_cells=len(used), errors=errors)
+    reasons: list[LawError] = []
+    for each in sorted(errors, key=lambda each: errors[each]) or WAYS:
+        try:
+            return _fitted(each, selection, is_robust=True).model_copy(update={"errors": errors})
+        except LawError as error:
+            reasons.append(error)
+    raise reasons[0]
 
 
 def _selected(observations: Sequence[Observation]) -> Selection:
@@ -125,6 +165,40 @@ def _selected(observations: Sequence[Observation]) -> Selection:
     selection = select(observations)
     used = sorted((*selection.used, *selection.unconverged), key=lambda cell: cell.name)
     return replace(selection, used=tuple(used), unconverged=())
+
+
+def _fitted(way: Way, selection: Selection, *, is_robust: bool) -> Forecast:
+    if way == "saturating":
+        cells = _bending(selection)
+        return Forecast(
+            way=way, laws=(), capacity=_capacity(cells, is_robust=is_robust), num_cells=len(cells), errors={}
+        )
+    laws = _laws(way, selection, is_robust=is_robust)
+    return Forecast(way=way, laws=laws, num_cells=len(selection.used), errors={})
+
+
+def _bending(selection: Selection) -> Cells:
+    """The cells of a form that saturates, once it is sure that they show where.
+
+    Raises:
+        LawError: they do not.
+    """
+    num_overfilled = sum(cell.nll_drop_nats > 0 for cell in selection.used)
+    learnt = [cell for cell in (*selection.used, *selection.saturated) if cell.nll_drop_nats > 0]
+    cells = Cells.of(learnt, "lora_rank") if learnt else None
+    if cells is None or cells.num_points < POINTS_NEEDED or not num_overfilled:
+        raise LawError(
+            f"{cells.num_points if cells else 0} different (rank, length) whose loss fell, {num_overfilled} of them to "
+            f"no less than ln 2: at least {POINTS_NEEDED} are needed, one of them overfilled; sweep lower ranks or "
+            "larger memories"
+        )
+    return cells
+
+
+def _capacity(cells: Cells, *, is_robust: bool) -> Capacity:
+    curve = BitsCurve()
+    constants = curve.constants(solve(curve, cells, is_robust=is_robust).x_P, cells)
+    return Capacity(**constants, parameters_per_rank=float(np.mean(cells.parameters_N / cells.size_N)))
 
 
 def _laws(way: Way, selection: Selection, *, is_robust: bool) -> tuple[ContentLaw, ...]:
@@ -146,13 +220,13 @@ def _law(way: Way, selection: Selection, group: str, *, is_robust: bool) -> Cont
     return ContentLaw(group=group, nll_before_nats=float(np.exp(np.log(cells.before_N).mean())), law=law)
 
 
-def _left_out_error(way: Way, used: Sequence[Observation], groups: Sequence[str]) -> float:
+def _left_out_error(way: Way, ran: Sequence[Observation], groups: Sequence[str]) -> float:
     """Root mean square error, a share of the loss before, over all cells, each predicted without its group."""
     errors: list[Floats] = []
     for group in groups:
-        rest = [cell for cell in used if cell.group != group]
+        rest = [cell for cell in ran if cell.group != group]
         forecast = fit_forecast(rest, way)
-        errors.append(np.array([_error(forecast, cell) for cell in used if cell.group == group]))
+        errors.append(np.array([_error(forecast, cell) for cell in ran if cell.group == group]))
     return float(np.sqrt(np.mean([float(np.mean(each**2)) for each in errors])))
 
 

@@ -23,6 +23,8 @@ from byheart.law.recall_band import RecallBand
 
 CONFIDENCE = 0.9
 """Probability with which the goal is to be reached at the planned rank."""
+AS_LIKELY = 0.99
+"""Share of the likeliest rank's probability that a smaller one must have, where none reaches the goal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,14 @@ class Span(Document):
         (1.0, 2.0)
         """
         return max(self.smallest / value, value / self.largest, 1.0)
+
+    def nearest(self, value: float) -> float:
+        """``value`` where it lies inside, else the end that it is nearer to.
+
+        >>> Span(smallest=10, largest=40).nearest(20), Span(smallest=10, largest=40).nearest(80)
+        (20, 40.0)
+        """
+        return min(max(value, self.smallest), self.largest)
 
 
 class Spans(Document):
@@ -136,7 +146,9 @@ class Plan(Document):
     ranks: tuple[PlannedRank, ...]
     """By rank, rising."""
     lora_rank: PositiveInt
-    """The smallest rank that reaches the goal; the largest of all where none does."""
+    """The smallest rank that reaches the goal; where none does, the smallest of those that come nearest."""
+    calibrated_dtype: str | None = None
+    """Of the calibration's products, where it is another than the run's; else null."""
 
     @property
     def chosen(self) -> PlannedRank:
@@ -205,7 +217,9 @@ def make_plan(
         )
         for rank in sorted(set(ranks))
     ]
-    chosen = next((each for each in planned if each.probability >= confidence), planned[-1])
+    likeliest = max(each.probability for each in planned)
+    enough = confidence if likeliest >= confidence else AS_LIKELY * likeliest
+    chosen = next(each for each in planned if each.probability >= enough)
     beyond = {"lora_rank": spans.lora_rank.beyond(chosen.lora_rank), **memory_beyond}
     return Plan(
         goal=recall.goal,

@@ -3,7 +3,8 @@
 A mean loss does not say it: one stubborn token in a thousand hardly moves the mean and breaks its record. So the step
 is calibrated on cells that were run, saturated ones among them, as a logistic curve in one of two readings:
 
-    law     logit P = a + k·ln(ΔL(r, ℓ) / L_before)     how many times over the law pays for what there is to lose
+    law     logit P = a + k·ln(times paid)              how many times over the law pays for what there is to lose:
+                                                        ΔL(r, ℓ) / L_before, see `Forecast.times_paid`
     bits    logit P = a + k·ln r − m·ln(bits)           bits = ℓ·L_before / ln 2; needs no law
 
 k and m are never negative, so that a larger rank is never less likely to do, nor a larger memory more likely to fit.
@@ -63,7 +64,7 @@ class Recall(Document):
     """Mean of −ln of the probability given to what happened, in cells of groups that were left out, by reading; ln 2 is
     a coin's. Empty where there is nothing to leave out."""
     law_reason: str
-    """Why there is no reading from the law; else empty."""
+    """Why there is no reading from the law, or none that could be judged; else empty."""
 
     def probability(
         self, size: float, num_answer_tokens: float, nll_before_nats: float, forecast: Forecast | None
@@ -114,9 +115,10 @@ def fit_recall(observations: Sequence[Observation], forecast: Forecast | None = 
     for reading in readings:
         try:
             log_losses[reading] = _left_out_log_loss(reading, observations, forecast, goal)
-        except LawError:
-            continue  # no group can be left out; the reading is judged by nothing
-    chosen = min(log_losses, key=lambda each: log_losses[each]) if log_losses else "bits"
+        except LawError as error:  # the reading is judged by nothing
+            if reading == "law":
+                reason = f"the law does not hold without a part of the cells: {error}"
+    chosen = min(log_losses, key=lambda each: log_losses[each]) if log_losses else readings[0]
     intercept, *slopes = _fit(chosen, observations, forecast, goal)
     return Recall(
         reading=chosen,
@@ -144,8 +146,7 @@ def _features(
         return math.log(size), -math.log(bits_lacking(num_answer_tokens, nll_before_nats))
     if forecast is None:
         raise LawError("this probability is read from the law, and no law was given with it; calibrate anew")
-    drop = forecast.unclipped_nats(size, num_answer_tokens, nll_before_nats)
-    return (math.log(max(drop / nll_before_nats, _SMALLEST_SHARE)),)
+    return (math.log(max(forecast.times_paid(size, num_answer_tokens, nll_before_nats), _SMALLEST_SHARE)),)
 
 
 def _fit(

@@ -115,7 +115,7 @@ class Calibration(StoredDocument):
     """What a plan needs to know."""
 
     kind = "calibration"
-    schema_version = 1
+    schema_version = 2
     mend = "remove it, or calibrate again"
 
     subject: Subject
@@ -124,8 +124,6 @@ class Calibration(StoredDocument):
     """With which the cells were run, but for what differs between them; see `settings_of`."""
     parameters_per_rank: PositiveInt
     """Of the placement."""
-    bytes_per_parameter: PositiveInt
-    """As adapters of this model are saved."""
     cells: tuple[CalibrationCell, ...] = Field(min_length=1)
     """Those that ran to their end."""
     num_failed: int
@@ -142,6 +140,11 @@ class Calibration(StoredDocument):
     """On which the cells ran: dtype, device, num_threads."""
     versions: dict[str, str]
     """Of byheart and torch."""
+
+    @property
+    def dtype(self) -> str:
+        """In which the cells' products were taken."""
+        return self.machine["dtype"]
 
     @property
     def observations(self) -> list[Observation]:

@@ -51,7 +51,7 @@ def first_rank(
         ArtifactError: there is a calibration, or a checkpoint, but it is damaged or of a newer schema.
     """
     try:
-        plan = plan_for(need, find(base, outline, config), ranks=RANKS)
+        plan = plan_for(need, find(base, outline, config), dtype=base.dtype, ranks=RANKS)
         choice = Choice(plan.lora_rank, reason(plan), plan)
     except LawError as error:
         rank, by_bits = rank_for(bits, outline.num_parameters)

@@ -8,6 +8,7 @@ from byheart.errors import SettingsError
 from byheart.law.plan import CONFIDENCE, Need, Plan, Spans, make_plan
 from byheart.law.recall import fit_recall
 from byheart.law.recall_band import RecallBand
+from byheart.model.base import DTYPES
 from byheart.planning.calibration import Calibration
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -18,6 +19,7 @@ def plan_for(
     need: Need,
     calibration: Calibration,
     *,
+    dtype: str | None = None,
     ranks: Sequence[int] = RANKS,
     goal: float = 1.0,
     confidence: float = CONFIDENCE,
@@ -27,6 +29,7 @@ def plan_for(
     Args:
         need: what there is to learn.
         calibration: for the model, placement and method.
+        dtype: of the run's products, in which its adapter is saved; None: the calibration's.
         ranks: to choose from.
         goal: share of the records to be certified. For less than all, the step to recall is fitted anew to the cells'
             own outcomes at that goal.
@@ -42,18 +45,20 @@ def plan_for(
     if goal != recall.goal:
         recall = fit_recall(cells, forecast, goal)
     per_rank, timing = calibration.parameters_per_rank, calibration.timing
-    return make_plan(
+    dtype, calibrated_dtype = dtype or calibration.dtype, calibration.dtype
+    plan = make_plan(
         need,
         ranks,
         recall,
         forecast,
         Spans.of(cells),
         parameters_per_rank=per_rank,
-        bytes_per_parameter=calibration.bytes_per_parameter,
+        bytes_per_parameter=DTYPES[dtype].itemsize,
         seconds=lambda rank: None if timing is None else timing.seconds(need, rank * per_rank),
         band=RecallBand.of(recall, forecast, cells),
         confidence=confidence,
     )
+    return plan if dtype == calibrated_dtype else plan.model_copy(update={"calibrated_dtype": calibrated_dtype})
 
 
 def reason(plan: Plan) -> str:
@@ -65,6 +70,8 @@ def reason(plan: Plan) -> str:
         told += f" (no rank that may be taken reaches {plan.confidence:g})"
     if plan.extrapolates:
         told += f", extrapolating: {beyond(plan)}"
+    if plan.calibrated_dtype is not None:
+        told += f", as calibrated in {plan.calibrated_dtype}"
     return told
 
 

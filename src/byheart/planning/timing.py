@@ -2,8 +2,9 @@
 
     ln seconds = a + b·ln ℓ + c·ln(bits a parameter),  b, c ≥ 0
 
-A denser adapter takes more epochs to certify, up to the whole budget. What it says is of the machine that ran the
-cells, and is an estimate, with a factor within which two thirds of those cells lay.
+A denser adapter takes more epochs to certify, up to the whole budget; one with more room than any of the cells had is
+no faster than the roomiest of them. What it says is of the machine that ran the cells, and is an estimate, with a
+factor within which two thirds of those cells lay.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import Field, FiniteFloat, NonNegativeFloat
 
 from byheart.law.document import Document
 from byheart.law.observation import Observation
-from byheart.law.plan import Need
+from byheart.law.plan import Need, Span
 
 CELLS_NEEDED = 4
 
@@ -31,6 +32,8 @@ class Timing(Document):
     """b."""
     load_exponent: NonNegativeFloat
     """c."""
+    load: Span
+    """Bits a parameter that the cells had."""
     factor: float = Field(ge=1)
     """exp of the standard deviation of what is left of the logarithm."""
 
@@ -48,6 +51,7 @@ class Timing(Document):
             intercept=float(mean - centre_F @ slope_F),
             length_exponent=float(slope_F[0]),
             load_exponent=float(slope_F[1]),
+            load=Span(smallest=math.exp(feature_NF[:, 1].min()), largest=math.exp(feature_NF[:, 1].max())),
             factor=math.exp(float(left_N.std())),
         )
 
@@ -59,6 +63,7 @@ class Timing(Document):
             num_parameters: of the adapter.
         """
         log_length, log_load = _features(need, num_parameters)
+        log_load = math.log(self.load.nearest(math.exp(log_load)))
         return math.exp(self.intercept + self.length_exponent * log_length + self.load_exponent * log_load)
 
 

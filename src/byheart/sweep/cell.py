@@ -1,7 +1,7 @@
 """A cell: one run, fully resolved, and what came of it.
 
 A cell's name is the beginning of its fingerprint, which is taken over every setting of the run and of the task, and
-over the records themselves: what differs in any of them is another cell.
+over the records as this model's tokenizer and template encode them: what differs in any of them is another cell.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from byheart.memory.record import Record, turns
 from byheart.memory.records import Memory
 from byheart.tasks.registry import TaskConfig
 
-CELL_VERSION = 3
+CELL_VERSION = 4
 """Of how a cell is run and measured: raised with `byheart.learning.config.ENGINE_VERSION`, and when the same run is
 measured in another way, by more than rounding. 2: whether a run has converged is judged by its loss alone where every
-epoch visits every record. 3: a budget is counted in visits, so that a run in which records rest has more epochs."""
+epoch visits every record. 3: a budget is counted in visits, so that a run in which records rest has more epochs. 4: a
+loss that rises at the end has not converged."""
 PROMPT_SHARE = 1 / 8
 """Of an answer token's time, what a prompt's takes: it does not pass the head, and what prompts share runs once a step.
 So counted, long texts took 3.4 and 3.6 ms a unit on the embedded model, PhoneBook 3.1 and 2.5 (v_proj, down_proj, one
@@ -40,6 +41,7 @@ class Cell:
         task: where its records come from.
         axes: full name of each axis → the cell's value there.
         memory: its records.
+        encoded_fingerprint: of the records as the model reads them.
         num_answer_tokens: ℓ, with the ends of turns where those are learnt.
         num_tokens: of prompts and answers together.
         unseen: records of the task's kind that are not learnt and asked for all the same; None: the task has none.
@@ -50,6 +52,7 @@ class Cell:
     task: TaskConfig
     axes: Mapping[str, Any]
     memory: Memory = field(repr=False)
+    encoded_fingerprint: str
     num_answer_tokens: int
     num_tokens: int
     unseen: Memory | None = field(default=None, repr=False)
@@ -60,7 +63,7 @@ class Cell:
         """Identity: equal where every setting and every record is."""
         asked = {} if self.unseen is None else {"unseen": self.unseen.fingerprint}
         return fingerprint(
-            {"version": CELL_VERSION, "run": self.run, "task": self.task, "records": self.memory.fingerprint, **asked}
+            {"version": CELL_VERSION, "run": self.run, "task": self.task, "records": self.encoded_fingerprint, **asked}
         )
 
     @property

@@ -1,12 +1,14 @@
 """Whether a run ended because there was nothing more to gain, or only because its budget did.
 
 A cell of a run that was still getting better measures its budget and not its adapter: the law must not be fitted to it.
-What is asked is how much the training loss still fell over the last fifth of the run, with a tenth of the epochs to a
+What is asked is how much the training loss still moved over the last fifth of the run, with a tenth of the epochs to a
 mean:
 
-    fall      = mean over the tenth before last  −  mean over the last tenth
-    at rest     fall of the loss            ≤ 0.01 · (loss before learning − mean over the last tenth)
-                fall of stubborn tokens     ≤ 0.01 · answer tokens
+    move      = | mean over the tenth before last  −  mean over the last tenth |
+    at rest     move of the loss            ≤ 0.01 · (loss before learning − mean over the last tenth)
+                move of stubborn tokens     ≤ 0.01 · answer tokens
+
+A loss that rises is not at rest either: what it ends at is of the epoch at which the budget cut it off.
 
 A hundredth: another tenth of the epochs at that pace would move ΔL by less than 1 %, below the 2 to 8 % by which the
 law itself misses. An epoch's loss is of the records that it visited; where known ones rest, that of all is not known,
@@ -46,11 +48,11 @@ def has_converged(
         return False
     stubborn = [float(event.num_stubborn_tokens) for event in of_last_rank]
     some_rest = any(event.num_visited_records < event.num_records for event in of_last_rank)
-    return not some_rest or last_fall(stubborn) <= TOLERANCE * num_answer_tokens
+    return not some_rest or abs(last_fall(stubborn)) <= TOLERANCE * num_answer_tokens
 
 
 def has_settled(nlls_nats: Sequence[float], nll_before_nats: float) -> bool:
-    """Whether a falling loss has come to rest; one that never fell has not.
+    """Whether a loss has come to rest below where it began.
 
     Args:
         nlls_nats: one an epoch.
@@ -60,7 +62,7 @@ def has_settled(nlls_nats: Sequence[float], nll_before_nats: float) -> bool:
     (True, False)
     """
     drop = nll_before_nats - statistics.fmean(nlls_nats[-_window(nlls_nats) :])
-    return drop > 0 and last_fall(nlls_nats) <= TOLERANCE * drop
+    return drop > 0 and abs(last_fall(nlls_nats)) <= TOLERANCE * drop
 
 
 def last_fall(values: Sequence[float]) -> float:

@@ -23,9 +23,10 @@ from byheart.tasks.registry import build, build_unseen, unseen_flaw
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A task's records, how many tokens they come to, and those that are asked for and not learnt."""
+    """A task's records, as text and as the model reads them, and those that are asked for and not learnt."""
 
     memory: Memory
+    encoded_fingerprint: str
     num_answer_tokens: int
     num_tokens: int
     unseen: Memory | None
@@ -69,7 +70,9 @@ def prepare(
         else:
             counts = found.num_answer_tokens, found.num_tokens
             asked = found.unseen, found.num_unseen_tokens
-            cells.append(Cell(draft.run, draft.task, draft.axes, found.memory, *counts, *asked))
+            cells.append(
+                Cell(draft.run, draft.task, draft.axes, found.memory, found.encoded_fingerprint, *counts, *asked)
+            )
     if problems:
         raise SettingsError("\n".join(f"{told} ({count} cells)" for told, count in problems.items()))
     return cells
@@ -82,7 +85,9 @@ def _made(draft: Draft, tokenizer: Any) -> _Made:
     if unseen_flaw(draft.task.name) is None:
         unseen = build_unseen(draft.task, tokenizer)
         num_unseen_tokens = _num_tokens(encode(unseen, tokenizer, draft.run.encode))
-    return _Made(memory, encoded.num_answer_tokens, _num_tokens(encoded), unseen, num_unseen_tokens)
+    return _Made(
+        memory, encoded.fingerprint, encoded.num_answer_tokens, _num_tokens(encoded), unseen, num_unseen_tokens
+    )
 
 
 def _num_tokens(encoded: EncodedMemory) -> int:
