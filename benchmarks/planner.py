@@ -339,7 +339,8 @@ def main() -> None:
             print(_told(each, result), flush=True)
 
         if cells:
-            Sweep(cells, Path(directory), SilentSweep(), lambda: False, keep).run(LocalEngine(arguments.workers))
+            sweep = Sweep(cells, Path(directory), SilentSweep(), lambda: False, keep)
+            sweep.run(LocalEngine(arguments.workers), retry_failed=True)
         print(bars(publish()), *filter(None, [arguments.left_out]), sep="\n")
 
 

@@ -66,7 +66,7 @@ def test_sizes_follow_from_the_rank():
 def test_the_loss_that_is_left_is_the_laws_and_clipped():
     rows = planned().ranks
     assert rows[0].predicted_nll_nats == FORECAST.nll_after_nats(1, 100, 6.0)
-    assert rows[-1].predicted_nll_nats == 0
+    assert rows[-1].predicted_nll_nats == FORECAST.nll_at_end_nats
 
 
 def test_without_a_law_it_is_planned_by_bits_and_no_loss_is_predicted():

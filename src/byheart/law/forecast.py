@@ -9,7 +9,7 @@ memory's is its loss before. Four ways lead from there to a law, and cells decid
     saturating      ΔL = L_before·(1 - exp(-(k·P/B)^γ))  one capacity: P parameters, B = ℓ·L_before / ln 2 bits
 
 The first three are the paper's form, which ends where all is learnt: they are fitted to cells whose loss is left above
-ln 2, clipped beyond. The last bends there, so that every cell tells of it, and a few that were overfilled are enough.
+ln 2, and clipped beyond. The last bends there, so that every cell tells of it, and a few that were overfilled are enough.
 
 Each is fitted without one group at a time and predicts all cells of that group; the one that errs least is taken, its
 error being that of a share of the loss before, so that no group counts for more than another.
@@ -82,6 +82,8 @@ class Forecast(Document):
     """One for all cells, or one a group; none where the way is ``saturating``."""
     capacity: Capacity | None = None
     """Where the way is ``saturating``; else null."""
+    nll_at_end_nats: NonNegativeFloat = 0.0
+    """Where runs end that recall everything, for they stop there; the median of such cells, 0 where there are none."""
     num_cells: PositiveInt
     """That it was fitted to."""
     errors: dict[Way, NonNegativeFloat]
@@ -112,9 +114,9 @@ class Forecast(Document):
         return drop * nll_before_nats if self.way == "share" else drop
 
     def nll_after_nats(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
-        """The mean loss that is left, between zero and all there was."""
-        drop = self.unclipped_nats(size, num_answer_tokens, nll_before_nats)
-        return nll_before_nats - min(max(drop, 0.0), nll_before_nats)
+        """The mean loss that is left, between where runs end that recall everything and all there was."""
+        after = nll_before_nats - self.unclipped_nats(size, num_answer_tokens, nll_before_nats)
+        return min(max(after, self.nll_at_end_nats), nll_before_nats)
 
     def nll_interval(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> Interval | None:
         """That loss with one root mean square error of groups that were left out to either side, between zero and all
@@ -141,8 +143,10 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
         LawError: the cells that are left can carry no law; says why and what would mend it.
     """
     selection = _selected(observations)
+    whole = [cell.nll_after_nats for cell in observations if cell.num_certified == cell.num_records]
+    end = {"nll_at_end_nats": float(np.median(whole)) if whole else 0.0}
     if way is not None:
-        return _fitted(way, selection, is_robust=False)
+        return _fitted(way, selection, is_robust=False).model_copy(update=end)
     ran = [cell for cell in observations if cell.nll_drop_nats > 0]
     groups = sorted({cell.group for cell in ran})
     errors: dict[Way, float] = {}
@@ -154,7 +158,7 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
     reasons: list[LawError] = []
     for each in sorted(errors, key=lambda each: errors[each]) or WAYS:
         try:
-            return _fitted(each, selection, is_robust=True).model_copy(update={"errors": errors})
+            return _fitted(each, selection, is_robust=True).model_copy(update={"errors": errors, **end})
         except LawError as error:
             reasons.append(error)
     raise reasons[0]
