@@ -9,7 +9,7 @@ memory's is its loss before. Four ways lead from there to a law, and cells decid
     saturating      ΔL = L_before·(1 - exp(-(k·P/B)^γ))  one capacity: P parameters, B = ℓ·L_before / ln 2 bits
 
 The first three are the paper's form, which ends where all is learnt: they are fitted to cells whose loss is left above
-ln 2, and clipped beyond. The last bends there, so that every cell tells of it, and a few that were overfilled are enough.
+ln 2, and clipped beyond. The last bends there, so that every cell tells of it, and a few that were overfilled do.
 
 Each is fitted without one group at a time and predicts all cells of that group; the one that errs least is taken, its
 error being that of a share of the loss before, so that no group counts for more than another.
