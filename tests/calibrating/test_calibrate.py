@@ -7,6 +7,7 @@ from byheart.calibrating import calibrate as module
 from byheart.calibrating.calibrate import calibrate
 from byheart.config import RunConfig
 from byheart.errors import InterruptedRunError, LawError
+from byheart.model.placement import resolve
 from byheart.planning.calibration import Calibration, find, user_directory
 from byheart.sweep.engines import Job, Outcome
 from byheart.sweep.progress import Silent
@@ -43,9 +44,12 @@ def outcome(job: Job) -> Outcome:
     )
 
 
-def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(config, tiny_base):
-    from byheart.model.placement import resolve
+def prepared(config, base, reporter):
+    outline = resolve(config.placement, base.model, 1)
+    return module.prepared(config, base, module.bits_per_unit(base, config, outline), reporter)
 
+
+def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(config, tiny_base):
     jobs: list[Job] = []
 
     def kept(job: Job) -> Outcome:
@@ -65,7 +69,7 @@ def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(confi
 
 def test_the_time_is_told_by_the_cheapest_cell_that_came_to_its_end(config, tiny_base):
     listener = Listener()
-    failed, first, *rest = module.prepared(config, tiny_base, listener).cells
+    failed, first, *rest = prepared(config, tiny_base, listener).cells
 
     def slow(job: Job) -> Outcome:
         """Each in a hundred seconds and a quarter of its budget, but for the cheapest, which fails."""
@@ -99,7 +103,7 @@ def test_where_no_cell_can_fail_that_is_said_before_any_is_run(monkeypatch, tiny
     monkeypatch.setattr(module, "LONGEST_TOKENS", 2)
     monkeypatch.setattr("byheart.calibrating.grid.MOST_PAIRS", 2)
     large = RunConfig.build(None, model=tiny_base.identity.name, layers="all", modules="all-linear")
-    module.prepared(large, tiny_base, listener)
+    prepared(large, tiny_base, listener)
     assert any("if all cells are held" in sentence for sentence in listener.sentences)
 
 
@@ -155,3 +159,18 @@ def test_cells_that_all_fail_to_recall_make_no_calibration(config):
     with pytest.raises(LawError, match="of which 0 reached the goal"):
         calibrate(config, engine=InProcess(lambda job: done(job.name, num_certified=0)), reporter=Silent())
     assert not list(user_directory().glob("*.json"))
+
+
+def test_sizes_stay_what_the_first_start_made_them(config, monkeypatch):
+    jobs: list[str] = []
+
+    def kept(job: Job) -> Outcome:
+        jobs.append(job.name)
+        return outcome(job)
+
+    calibrate(config, engine=InProcess(kept), reporter=Silent())
+    first = len(jobs)
+    real = module.bits_per_unit
+    monkeypatch.setattr(module, "bits_per_unit", lambda *found: {k: 2 * v for k, v in real(*found).items()})
+    calibrate(config, engine=InProcess(kept), reporter=Silent())
+    assert len(jobs) == first

@@ -8,13 +8,12 @@ the same call goes on with those that are left.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from byheart.artifacts import locked
+from byheart.artifacts import locked, read_json, write_json
 from byheart.calibrating.grid import HEAVIEST, LONGEST_TOKENS, SAMPLES, grid_of, kind_of, size_field, sizes
 from byheart.config import RunConfig
 from byheart.errors import LawError
@@ -36,6 +35,7 @@ from byheart.sweep.progress import SweepReporter
 from byheart.sweep.results import need_pyarrow
 from byheart.tasks.registry import build, parse
 
+BITS_FILE, BITS_KIND, BITS_VERSION = "bits.json", "calibration bits", 1
 _MACHINE = ("dtype", "device", "num_threads")
 """What decides how long a cell takes, as far as a cell knows it."""
 
@@ -83,9 +83,13 @@ def calibrate(
     need_pyarrow()
     directory = out or user_directory()
     reporter.say(f"loading {config.model.name}")
-    study = prepared(config, load(config.model, reporter.say), reporter)
-    place = directory / f"{study.subject.key}.cells"
+    base = load(config.model, reporter.say)
+    outline = resolve(config.placement, base.model, 1)
+    subject = Subject.of(base.identity, outline, config.method.name)
+    place = directory / f"{subject.key}.cells"
     with locked(place):
+        bits = kept_bits(place / BITS_FILE, lambda: bits_per_unit(base, config, outline))
+        study = prepared(config, base, bits, reporter)
         results = run(study.cells, place, engine or LocalEngine(1), reporter, interrupted)
     calibration = made(study, results, config)
     path = directory / study.subject.file_name
@@ -93,11 +97,29 @@ def calibrate(
     return calibration, path
 
 
-def prepared(config: RunConfig, base: Base, reporter: SweepReporter) -> Study:
-    """The cells of a calibration, sized for this base model and placement."""
+def kept_bits(path: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What sizes follow from, as the first start measured it: another thread count or torch rounds another way, and a
+    size that moves by one is another cell.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    if not path.is_file():
+        write_json(path, BITS_KIND, BITS_VERSION, measure())
+    return read_json(path, BITS_KIND, BITS_VERSION)
+
+
+def prepared(config: RunConfig, base: Base, bits: Mapping[str, float], reporter: SweepReporter) -> Study:
+    """The cells of a calibration, sized for this base model and placement.
+
+    Args:
+        config: of a run as it is to be planned.
+        base: the model.
+        bits: that the model lacks for a unit of each kind; see `bits_per_unit`.
+        reporter: told of it.
+    """
     outline = resolve(config.placement, base.model, 1)
     plain = config.model_dump(mode="json", exclude={"format"})
-    bits = {kind: _bits_per_unit(kind, base, config, outline) for kind in SAMPLES}
     told = ", ".join(
         f"{value:.1f} a {'pair' if kind == 'phonebook' else 'token'} of {kind}" for kind, value in bits.items()
     )
@@ -181,12 +203,13 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
     )
 
 
-def _bits_per_unit(kind: str, base: Base, config: RunConfig, outline: Placement) -> float:
-    """Bits that the base model lacks for a token of a kind, or for a pair of it."""
-    sample: dict[str, Any] = SAMPLES[kind]
-    memory = build(parse(sample), base.tokenizer)
-    need = measured_need(memory, base, config, outline, Silent())
-    return need.bits / sample[size_field(kind)]
+def bits_per_unit(base: Base, config: RunConfig, outline: Placement) -> dict[str, float]:
+    """By kind, the bits that the base model lacks for a token of it, or for a pair."""
+    bits = {}
+    for kind, sample in SAMPLES.items():
+        need = measured_need(build(parse(sample), base.tokenizer), base, config, outline, Silent())
+        bits[kind] = need.bits / sample[size_field(kind)]
+    return bits
 
 
 def _row(result: CellResult) -> CalibrationCell:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COMPLETE = 0
 """Every record certified or recited."""
 BAD_INPUT = 2
-"""Nothing was done; the message says why."""
+"""Nothing was done, or nothing more could be; the message says why."""
 SOME_FAILED = 3
 """The work was done, but some records do not come back."""
 INTERRUPTED = 130

@@ -117,7 +117,7 @@ The table is DIR/results.parquet, its grid DIR/grid.yaml. A grid reads like this
 Exit codes:
   0    every cell has a result
   3    some failed; the table says why, the rest is done
-  2    bad input; nothing was run
+  2    bad input; or a node that cannot run cells, and what is done is kept
   130  interrupted; the same command goes on
 """
 
