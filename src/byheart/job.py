@@ -18,7 +18,7 @@ from byheart.certification.certificate import Certificate
 from byheart.certification.check import all_above
 from byheart.certification.check import certify as check
 from byheart.config import RunConfig
-from byheart.export.bundle import Bundle, Claim, claim, clear
+from byheart.export.bundle import FIRST_RANK_FILE, Bundle, Claim, claim, clear
 from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Planned, Summary
 from byheart.fingerprint import fingerprint
 from byheart.learning.activations import ActivationCache
@@ -137,8 +137,8 @@ class Job:
         if self.config.placement.lora_rank != "auto":
             return _Sized(outline, "as asked", nll_before_N)
         need, bits = need_of(self.encoded, nll_before_N), self.bits(nll_before_N, range(len(self.memory)))
-        begun = self.checkpoint if self.is_resumed else None
-        choice = first_rank(need, bits, self.base.identity, outline, self.config, begun)
+        kept = None if self.out is None else self.out / FIRST_RANK_FILE
+        choice = first_rank(need, bits, self.base.identity, outline, self.config, kept)
         self.reporter.say(choice.reason)
         placement = resolve(self.config.placement, self.base.model, choice.lora_rank)
         if (plan := choice.plan) is None:

@@ -2,10 +2,10 @@ import pytest
 
 from byheart.config import RunConfig
 from byheart.errors import InterruptedRunError
-from byheart.export.bundle import Bundle
+from byheart.export.bundle import FIRST_RANK_FILE, Bundle
 from byheart.law.plan import Need
 from byheart.pipeline import learn
-from byheart.planning.choice import first_rank, rank_begun_with
+from byheart.planning.choice import Choice, first_rank
 from byheart.planning.planner import plan_for
 from byheart.sizing import RANKS
 
@@ -55,18 +55,34 @@ def test_the_manifest_says_what_was_planned(stored, tiny_base, tiny_memory, tmp_
     assert planned.predicted_nll_nats is None
 
 
+def test_a_run_that_goes_on_keeps_what_it_was_planned_by_when_the_calibration_has_gone(
+    tiny_base, tiny_memory, tmp_path, by_bits, monkeypatch
+):
+    settings = {"layers": "all", "config": {"learn": {"epochs": 3, "max_growths": 0, "checkpoint_seconds": 0}}}
+    with monkeypatch.context() as calibrated, pytest.raises(InterruptedRunError):
+        calibrated.setattr("byheart.planning.choice.find", lambda *_: by_bits)
+        learn(tiny_memory, tiny_base, out=tmp_path, interrupted=stops_at_once(), **settings)
+    begun = Choice.read(tmp_path / FIRST_RANK_FILE)
+    assert begun.plan is not None
+    bundle = learn(tiny_memory, tiny_base, out=tmp_path, **settings)
+    assert bundle.manifest.rank_reason == begun.reason
+    assert bundle.manifest.plan is not None
+    assert bundle.manifest.plan.probability == begun.plan.chosen.probability
+    assert not (tmp_path / FIRST_RANK_FILE).exists()
+
+
 def test_a_run_that_goes_on_keeps_its_rank_when_a_calibration_has_come(
     tiny_base, tiny_memory, tmp_path, by_bits, monkeypatch
 ):
     settings = {"layers": "all", "config": {"learn": {"epochs": 3, "max_growths": 0, "checkpoint_seconds": 0}}}
     with pytest.raises(InterruptedRunError):
         learn(tiny_memory, tiny_base, out=tmp_path, interrupted=stops_at_once(), **settings)
-    begun = rank_begun_with(tmp_path / "checkpoint.safetensors")
+    begun = Choice.read(tmp_path / FIRST_RANK_FILE)
     monkeypatch.setattr("byheart.planning.choice.find", lambda *_: by_bits)
     monkeypatch.setattr("byheart.planning.choice.RANKS", (128,))
     bundle = learn(tiny_memory, tiny_base, out=tmp_path, **settings)
-    assert bundle.summary()["lora_rank"] == begun != 128
-    assert bundle.manifest.rank_reason == f"rank {begun}, with which this run began"
+    assert bundle.summary()["lora_rank"] == begun.lora_rank != 128
+    assert bundle.manifest.rank_reason == begun.reason
     assert bundle.manifest.plan is None
 
 

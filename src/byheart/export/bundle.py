@@ -44,6 +44,7 @@ from byheart.model.base import Base, load
 from byheart.model.placement import Placement
 
 LONGEST_ANSWER_TOKENS = 4096
+FIRST_RANK_FILE = ".byheart-rank.json"  # with which a run of automatic rank began
 CLAIM_FILE = ".byheart-claim.json"  # whose an unfinished directory is, before it has a checkpoint or a manifest
 _CLAIM_KIND, _CLAIM_VERSION = "claim", 1
 _OWN_FILES = {
@@ -226,10 +227,10 @@ def _claimant(directory: Path) -> str | None:
 
 
 def clear(directory: Path) -> None:
-    """Removes what only an unfinished run needs: claim, checkpoint, activations, and what a killed process left half
-    written.
+    """Removes what only an unfinished run needs: claim, choice of the rank, checkpoint, activations, and what a killed
+    process left half written.
     """
-    needless = (CHECKPOINT_FILE, ACTIVATIONS_FILE, CLAIM_FILE)
+    needless = (CHECKPOINT_FILE, ACTIVATIONS_FILE, FIRST_RANK_FILE, CLAIM_FILE)
     with contextlib.suppress(OSError):
         for path in (*(directory / name for name in needless), *directory.glob(".*.partial")):
             path.unlink(missing_ok=True)
