@@ -109,7 +109,7 @@ ends after the cells under way, a second one at once; the same command goes on w
 
 \b
 The table is DIR/results.parquet, its grid DIR/grid.yaml. A grid reads like this:
-  base: {placement: {layers: "20", modules: down_proj}, learn: {epochs: 400}}
+  base: {placement: {layers: "20", modules: down_proj}, method: {name: sft}, learn: {epochs: 400, keep: last}}
   task: {name: long-context, random_ratio: 1.0}
   axes: {lora_rank: [1, 2, 4, 8], num_answer_tokens: [50, 100, 200]}
 
