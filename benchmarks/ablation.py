@@ -7,7 +7,8 @@ a setting. Those that have none are taken from the `SplitModel` that `byheart.jo
 own function in the place of `split` there, which changes a field of what `split` returns, and nothing else. With the
 shared prompt goes the attention that is made for it, plain products for short rows; the model's own takes its place.
 Two savings have no switch and no row of their own: that attention, and batches of records of similar length
-(`memory/buckets.py`). A rate that falls linearly does so over half of the budget, as the setting has it.
+(`memory/buckets.py`). A rate that falls linearly does so over half of the budget, as the setting has it. Two rows leave
+nothing out: they have batches of half and of twice as many records, by which the default is judged.
 
 Reported are the seconds of an epoch that visits every record, and the seconds until certified, as `learning_run.py`
 counts them. A saving can shorten an epoch (shared prompt, cache, …) or the way there (first weights, resting). The
@@ -61,6 +62,8 @@ SAVINGS = {
     "remaining": Saving("rate falls linearly", {"learn": {"decay": "linear"}}),
     "cache": Saving("without the activation cache", exchanged={"cut": None}),
     "bf16": Saving("float32 products", {"model": {"dtype": "float32"}}),
+    "small-batches": Saving("batches of 5 records", {"learn": {"batch_size": 5}}),
+    "large-batches": Saving("batches of 20 records", {"learn": {"batch_size": 20}}),
 }
 
 
