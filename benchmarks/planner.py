@@ -29,10 +29,10 @@ from byheart.config import RunConfig
 from byheart.errors import SettingsError
 from byheart.fingerprint import fingerprint
 from byheart.law.plan import Plan
-from byheart.learning.config import ENGINE_VERSION
 from byheart.memory.records import Memory
+from byheart.model.base import BaseIdentity
 from byheart.model.placement import resolve
-from byheart.planning.calibration import find
+from byheart.planning.calibration import find, settings_of
 from byheart.planning.need import measured_need
 from byheart.planning.planner import plan_for
 from byheart.progress import Silent
@@ -268,7 +268,7 @@ def bars(sums: dict[str, Any]) -> str:
     at_quarter = f"At a quarter of it at most {ALLOWED_AT_QUARTER} of {NUM_MEMORIES} are"
     planned = f"{sums['num_whole_at_plan']} of {sums['num_memories']} that were run"
     if sums["num_unreached"]:
-        planned += f"; of {sums['num_unreached']} no rank reaches the goal, and the largest was run"
+        planned += f"; of {sums['num_unreached']} no rank reaches the goal, and what comes nearest was run"
     quarter = f"{sums['num_whole_at_quarter']} of {sums['num_quartered']} that were run"
     if sums["is_not_generous"] is None:
         quarter += f"; it takes all {NUM_MEMORIES}, and ranks 1 to 3 have no quarter"
@@ -297,14 +297,9 @@ def main() -> None:
     arguments = _arguments()
     need_pyarrow()
     config = RunConfig.build(None, layers=arguments.layers, modules=arguments.modules)
-    head = {
-        "layers": arguments.layers,
-        "modules": arguments.modules,
-        "engine": ENGINE_VERSION,
-        "machine": measure.machine(),
-    }
-    runs: list[dict[str, Any]] = (measure.earlier(arguments.out, head) or {"runs": []})["runs"]
     base = byheart.load_base(config.model)
+    head = head_of(config, base.identity)
+    runs: list[dict[str, Any]] = (measure.earlier(arguments.out, head) or {"runs": []})["runs"]
     outline = resolve(config.placement, base.model, 1)
     calibration = find(base.identity, outline, config)
     with tempfile.TemporaryDirectory() as directory:
@@ -342,6 +337,20 @@ def main() -> None:
             sweep = Sweep(cells, Path(directory), SilentSweep(), lambda: False, keep)
             sweep.run(LocalEngine(arguments.workers), retry_failed=True)
         print(bars(publish()), *filter(None, [arguments.left_out]), sep="\n")
+
+
+def head_of(config: RunConfig, base: BaseIdentity) -> dict[str, Any]:
+    """What runs have to have in common with those that are kept: placement, engine and other settings, and model."""
+    settings = settings_of(config)
+    return {
+        "layers": config.placement.layers,
+        "modules": config.placement.modules,
+        "engine": settings["engine"]["version"],
+        "settings": fingerprint(settings),
+        "weights": base.weights_sha256,
+        "dtype": base.dtype,
+        "machine": measure.machine(),
+    }
 
 
 def _told(each: Planned, result: CellResult) -> str:

@@ -138,7 +138,7 @@ class Job:
             return _Sized(outline, "as asked", nll_before_N)
         need, bits = need_of(self.encoded, nll_before_N), self.bits(nll_before_N, range(len(self.memory)))
         kept = None if self.out is None else self.out / FIRST_RANK_FILE
-        choice = first_rank(need, bits, self.base.identity, outline, self.config, kept)
+        choice = first_rank(need, bits, self.base.identity, outline, self.config, kept, self.run_fingerprint)
         self.reporter.say(choice.reason)
         placement = resolve(self.config.placement, self.base.model, choice.lora_rank)
         if (plan := choice.plan) is None:

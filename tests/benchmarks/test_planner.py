@@ -7,6 +7,7 @@ from dataclasses import replace
 import planner
 import pytest
 
+from byheart.config import RunConfig
 from byheart.errors import SettingsError
 from byheart.law.plan import Need, Spans, make_plan
 from byheart.law.recall import fit_recall
@@ -77,11 +78,24 @@ def test_what_is_done_is_not_run_again_whatever_the_plan_is_now():
     assert planner.grid_of([changed], {}, runs)["grids"][0]["axes"] == {"lora_rank": [8, 2]}
 
 
-def test_runs_of_something_else_are_not_mixed_in(tmp_path):
-    planner.measure.write(tmp_path / "planner.json", {"layers": "20", "engine": 1, "runs": []})
-    with pytest.raises(SystemExit, match="another engine; give another --out"):
-        planner.measure.earlier(tmp_path / "planner.json", {"layers": "20", "engine": 2})
-    assert planner.measure.earlier(tmp_path / "none.json", {"layers": "20"}) is None
+@pytest.mark.parametrize(
+    ("config", "differs"),
+    [
+        ({"layers": "24"}, "layers"),
+        ({"layers": "20", "config": {"learn": {"learning_rate": 0.1}}}, "settings"),
+        ({"layers": "20", "config": {"method": {"margin": 0.1}}}, "settings"),
+    ],
+    ids=str,
+)
+def test_runs_of_something_else_are_not_mixed_in(tmp_path, tiny_base, config, differs):
+    path = tmp_path / "planner.json"
+    head = planner.head_of(RunConfig.build(None, layers="20"), tiny_base.identity)
+    assert planner.measure.earlier(path, head) is None
+    planner.measure.write(path, {**head, "runs": []})
+    assert planner.measure.earlier(path, head) == {**head, "runs": []}
+    other = RunConfig.build(config.get("config"), layers=config["layers"])
+    with pytest.raises(SystemExit, match=f"another {differs}; give another --out"):
+        planner.measure.earlier(path, planner.head_of(other, tiny_base.identity))
 
 
 def test_smaller_memories_are_told_beside_the_bars_and_are_in_none():

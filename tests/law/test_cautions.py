@@ -8,9 +8,8 @@ CELL = {
     "method": "sft",
     "dtype": "bfloat16",
     "placement.lora_rank": 1,
-    "nll_before_nats": 8.0,
-    "nll_after_nats": 3.0,
-    "last_epoch_nll_nats": 3.0,
+    "epochs": 200,
+    "weights_epoch": 200,
 }
 
 
@@ -45,8 +44,21 @@ def test_a_failed_cell_speaks_of_nothing():
     assert cautions([CELL, {"status": "failed", "task": "long-context", "method": "memft-ot"}], "task") == []
 
 
-def test_cells_that_kept_other_weights_than_the_last_are_counted():
-    at_rest, earlier = CELL, CELL | {"last_epoch_nll_nats": 2.9}
-    (told,) = cautions([at_rest, earlier, earlier], "task")
-    assert told.startswith("2 of 3 cells ended with a loss above that of their last epoch")
-    assert cautions([at_rest, CELL | {"last_epoch_nll_nats": 3.2}], "task") == []
+def test_a_setting_that_only_some_cells_name_is_a_difference():
+    (told,) = cautions(cells(**{"learn.epochs": [None, 400]}), "task")
+    assert "learn.epochs (400, None)" in told
+
+
+def test_what_a_kind_says_already_is_not_named_twice():
+    (told,) = cautions(cells(**{"method": ["sft", "memft-ot"], "method.name": ["sft", "memft-ot"]}), "task")
+    assert told.endswith("--by task,method")
+
+
+def test_a_files_first_records_are_sizes():
+    assert cautions(cells(**{"task.num_records": [10, 20]}), "task") == []
+
+
+def test_cells_with_the_weights_of_an_earlier_epoch_are_counted():
+    earlier = CELL | {"weights_epoch": 150}
+    (told,) = cautions([CELL, earlier, earlier], "task")
+    assert told.startswith("2 of 3 cells have the weights of an earlier epoch than their last")

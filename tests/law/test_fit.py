@@ -85,8 +85,10 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason(observations, told):
 
 
 def test_the_mend_is_of_what_took_most_cells():
-    with pytest.raises(LawError, match=r"3 failed.*--retry-failed"):
-        fittable(select([]), 3, "g", "lora_rank")
+    with pytest.raises(LawError, match=r"6 failed.*--retry-failed"):
+        fittable(select([]), 6, "g", "lora_rank")
+    with pytest.raises(LawError, match=r"0 failed\); sweep more ranks and lengths"):
+        fittable(select(observed(LAW, (1, 2), (25, 50))), 0, "g", "lora_rank")
     unsettled = [replace(each, has_converged=False) for each in observed()]
     with pytest.raises(LawError, match=r"not converged.*sweep with more learn\.epochs"):
         fittable(select(unsettled), 1, "g", "lora_rank")

@@ -67,6 +67,23 @@ def test_where_nearly_all_is_held_the_form_that_saturates_finds_the_capacity():
         assert left == pytest.approx(each.nll_after_nats, abs=1e-3)
 
 
+def test_runs_that_stop_above_nothing_do_not_bend_the_capacity():
+    """All cells that come back whole end at 0.1 nats, as runs do that stop there."""
+    cells = [replace(each, nll_after_nats=max(each.nll_after_nats, 0.1)) for each in bending(0.5, 2.0)]
+    cells = [replace(each, num_certified=each.num_records * (each.nll_after_nats == 0.1)) for each in cells]
+    forecast = fit_forecast(cells)
+    assert forecast.way == "saturating"
+    assert forecast.nll_at_end_nats == 0.1
+    assert forecast.capacity is not None
+    assert forecast.capacity.bits_per_parameter == pytest.approx(0.5, rel=0.1)
+    assert str(forecast) == f"saturating, {forecast.capacity}"
+
+
+def test_cells_that_learnt_nothing_are_in_no_fit_whether_or_not_they_came_to_rest():
+    worse = [replace(each, nll_after_nats=each.nll_before_nats + 0.5, has_converged=False) for each in simulated()[:5]]
+    assert fit_forecast([*simulated(), *worse], "share").laws == fit_forecast(simulated(), "share").laws
+
+
 def test_what_is_paid_goes_on_rising_where_nothing_is_left():
     for forecast in (fit_forecast(bending(0.5, 2.0)), fit_forecast(simulated(), "share")):
         paid = [forecast.times_paid(rank, 50, 6.0) for rank in (64, 128, 256)]
@@ -101,4 +118,4 @@ def test_the_loss_lies_within_the_error_on_groups_left_out_and_within_what_there
     assert (found.low, found.high) == pytest.approx((after - 0.6, after + 0.6))
     whole = known.nll_interval(512, 100, 6.0)
     assert whole is not None
-    assert (whole.low, whole.high) == (0.0, pytest.approx(0.62))
+    assert (whole.low, whole.high) == (known.nll_at_end_nats, pytest.approx(0.62))

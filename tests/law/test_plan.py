@@ -93,6 +93,12 @@ def test_how_far_a_plan_extrapolates_is_told(need, beyond):
     assert plan.chosen.extrapolation == max(beyond.values(), default=1.0)
 
 
+def test_an_adapter_fuller_than_any_cell_is_told_and_a_roomier_one_is_not():
+    spans = Spans.of(simulated())
+    assert spans.overfilled(3 * spans.load.largest) == pytest.approx(3)
+    assert spans.overfilled(spans.load.smallest / 3) == 1
+
+
 def test_a_value_within_a_span_is_not_beyond_it():
     assert Span(smallest=2, largest=8).beyond(8) == 1
     assert Span(smallest=2, largest=8).beyond(1) == 2

@@ -55,6 +55,14 @@ def test_the_manifest_says_what_was_planned(stored, tiny_base, tiny_memory, tmp_
     assert planned.predicted_nll_nats is None
 
 
+def test_what_another_run_left_in_the_directory_is_not_taken(tiny_base, outline, config, tmp_path):
+    kept = tmp_path / FIRST_RANK_FILE
+    mine = first_rank(NEED, 400.0, tiny_base.identity, outline, config, kept, "a")
+    theirs = first_rank(NEED, 9e5, tiny_base.identity, outline, config, kept, "b")
+    assert mine.lora_rank != theirs.lora_rank
+    assert first_rank(NEED, 400.0, tiny_base.identity, outline, config, kept, "b") == theirs
+
+
 def test_a_run_that_goes_on_keeps_what_it_was_planned_by_when_the_calibration_has_gone(
     tiny_base, tiny_memory, tmp_path, by_bits, monkeypatch
 ):

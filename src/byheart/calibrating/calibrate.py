@@ -17,6 +17,7 @@ from byheart.artifacts import locked, read_json, write_json
 from byheart.calibrating.grid import HEAVIEST, LONGEST_TOKENS, SAMPLES, grid_of, kind_of, size_field, sizes
 from byheart.config import RunConfig
 from byheart.errors import LawError
+from byheart.fingerprint import fingerprint
 from byheart.law.forecast import fit_forecast
 from byheart.law.recall import fit_recall
 from byheart.model.base import Base, load
@@ -32,7 +33,7 @@ from byheart.sweep.grid import expand, read_grid
 from byheart.sweep.local import LocalEngine
 from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import SweepReporter
-from byheart.sweep.results import need_pyarrow
+from byheart.sweep.results import need_pyarrow, read_result
 from byheart.tasks.registry import build, parse
 
 BITS_FILE, BITS_KIND, BITS_VERSION = "bits.json", "calibration bits", 1
@@ -88,7 +89,7 @@ def calibrate(
     subject = Subject.of(base.identity, outline, config.method.name)
     place = directory / f"{subject.key}.cells"
     with locked(place):
-        bits = kept_bits(place / BITS_FILE, lambda: bits_per_unit(base, config, outline))
+        bits = kept_bits(place / BITS_FILE, config, lambda: bits_per_unit(base, config, outline))
         study = prepared(config, base, bits, reporter)
         results = run(study.cells, place, engine or LocalEngine(1), reporter, interrupted)
     calibration = made(study, results, config)
@@ -97,16 +98,22 @@ def calibrate(
     return calibration, path
 
 
-def kept_bits(path: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+def kept_bits(path: Path, config: RunConfig, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
     """What sizes follow from, as the first start measured it: another thread count or torch rounds another way, and a
     size that moves by one is another cell.
+
+    Args:
+        path: where it is kept.
+        config: of a run; of another encoding than the kept one's it is measured anew.
+        measure: what is asked then.
 
     Raises:
         ArtifactError: the file is damaged.
     """
-    if not path.is_file():
-        write_json(path, BITS_KIND, BITS_VERSION, measure())
-    return read_json(path, BITS_KIND, BITS_VERSION)
+    measured_with = fingerprint([config.encode, SAMPLES])
+    if not path.is_file() or read_json(path, BITS_KIND, BITS_VERSION)["measured_with"] != measured_with:
+        write_json(path, BITS_KIND, BITS_VERSION, {"measured_with": measured_with, "bits": measure()})
+    return read_json(path, BITS_KIND, BITS_VERSION)["bits"]
 
 
 def prepared(config: RunConfig, base: Base, bits: Mapping[str, float], reporter: SweepReporter) -> Study:
@@ -145,22 +152,22 @@ def prepared(config: RunConfig, base: Base, bits: Mapping[str, float], reporter:
 def run(
     cells: Sequence[Cell], place: Path, engine: Engine, reporter: SweepReporter, interrupted: Callable[[], bool]
 ) -> list[CellResult]:
-    """The results of all cells; the time that the rest may take is told once one has its own, mostly the cheapest."""
-    by_name = {cell.name: cell for cell in cells}
+    """The results of all cells; the time that is left is told once one has ended here, as a rule the cheapest."""
+    left = {cell.name: cell for cell in cells if read_result(place, cell.name) is None}
     is_told = False
 
     def tell_time(result: CellResult) -> None:
         nonlocal is_told
-        if is_told or result.measured is None:
+        if is_told or result.measured is None or (cell := left.get(result.name)) is None:
             return
-        is_told, cell, took = True, by_name[result.name], result.measured.seconds
-        rest = sum(each.work for each in cells) - cell.work
+        is_told, took = True, result.measured.seconds
+        rest = sum(each.work for each in left.values()) - cell.work
         likely = took * rest / cell.work / engine.num_slots()
         spent = min(result.measured.epochs / cell.run.learn.budget_epochs(len(cell.memory)), 1.0)
         reporter.say(
-            f"{len(cells)} cells; by what one took, {took:.0f} s, the others take about "
+            f"{len(left)} of {len(cells)} cells to do; by what one took, {took:.0f} s, the others take about "
             f"{math.ceil(likely / 60)} min if they end as early in their budgets as it did, at most "
-            f"{math.ceil(likely / spent / 60)} min; cells done already are among them"
+            f"{math.ceil(likely / spent / 60)} min"
         )
 
     return Sweep(cells, place, reporter, interrupted, tell_time).run(engine, retry_failed=True)
@@ -170,8 +177,14 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
     """The calibration that follows from cells.
 
     Raises:
-        LawError: too few ran to their end, or all reached the goal, or none did.
+        LawError: too few ran to their end, or all reached the goal, or none did; or they ran in different dtypes.
     """
+    dtypes = {result.measured.dtype for result in results if result.measured is not None}
+    if len(dtypes) > 1:
+        raise LawError(
+            f"cells ran in {' and '.join(sorted(dtypes))}, on different machines: a calibration is of one; remove "
+            "the cells of the other and calibrate again"
+        )
     rows = tuple(_row(result) for result in results if result.measured is not None)
     if not rows:
         raise LawError(

@@ -64,8 +64,7 @@ def _print(screen: Screen, calibration: Calibration, path: Path) -> None:
     if forecast is None:
         law = f"none: {calibration.forecast_reason}"
     else:
-        laws = ", ".join(f"{each.group}: {each.law}" for each in forecast.laws)
-        law = f"{forecast.way}, from {counted(forecast.num_cells, 'cell')}; {laws}"
+        law = f"{forecast}; from {counted(forecast.num_cells, 'cell')}"
     losses = ", ".join(f"{name} {value:.2f}" for name, value in recall.log_losses.items())
     screen.paragraph()
     screen.rows(

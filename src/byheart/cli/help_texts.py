@@ -228,7 +228,7 @@ The smallest rank that does with probability 0.9 is in bold. Beyond what was cal
 \b
 Exit codes:
   0    a rank reaches the goal
-  3    none does; the largest is told
+  3    none does; what comes nearest is told
   2    bad input, or no calibration for this model, placement and method
   130  interrupted
 """

@@ -1,5 +1,5 @@
 """What to be wary of in a table before a law is fitted to it: cells that are not alike, though one law is to fit them
-all, and cells whose loss is not the one that their adapters came to rest at.
+all, and cells whose weights are not those that training came to rest at.
 
 Rows are plain mappings from column to value, as in `byheart.law.observation`.
 """
@@ -13,10 +13,17 @@ from byheart.law.observation import DONE, group_of
 
 KINDS = ("model", "task", "method", "placement", "dtype", "device", "base_weights_sha256")
 """Columns of every table that tell of what kind a run was; those of a grid's own axes are dotted."""
-SIZES = ("placement.lora_rank", "task.num_answer_tokens", "task.num_pairs", "task.seed")
+SIZES = (
+    "placement.lora_rank",
+    "task.num_answer_tokens",
+    "task.num_pairs",
+    "task.num_records",
+    "task.num_unseen",
+    "task.seed",
+)
 """Axes that the law speaks of, or whose values are repeats."""
-SHARE_OF_DROP = 0.01
-"""How far a cell's loss may lie above its last epoch's: what counts as at rest."""
+TOLD_BY_KIND = ("model.", "method.name", "placement.layers", "placement.modules", "task.name")
+"""Axes that a column of every table says already."""
 _SHOWN = 3
 
 
@@ -32,18 +39,19 @@ def cautions(rows: Iterable[Mapping[str, Any]], group_by: str) -> list[str]:
     for row in done:
         groups.setdefault(group_of(row, group_by), []).append(row)
     told = [sentence for group, cells in groups.items() for sentence in _mixed(group, cells, group_by)]
-    moved = [row for row in done if _is_of_other_weights(row)]
-    if moved:
+    earlier = [row for row in done if row.get("weights_epoch") != row.get("epochs")]
+    if earlier:
         told.append(
-            f"{len(moved)} of {len(done)} cells ended with a loss above that of their last epoch, so that weights of "
-            "another epoch were kept: the law is of adapters at rest; sweep with learn.keep: last"
+            f"{len(earlier)} of {len(done)} cells have the weights of an earlier epoch than their last: the law is of "
+            "adapters at rest; sweep with learn.keep: last"
         )
     return told
 
 
 def _mixed(group: str, cells: Sequence[Mapping[str, Any]], group_by: str) -> Iterable[str]:
-    columns = [name for name in cells[0] if (name in KINDS or "." in name) and name not in SIZES]
-    values = {name: sorted({str(row[name]) for row in cells if row[name] is not None}) for name in columns}
+    known = (*SIZES, *TOLD_BY_KIND)
+    columns = [name for name in cells[0] if name in KINDS or ("." in name and not name.startswith(known))]
+    values = {name: sorted({str(row.get(name)) for row in cells}) for name in columns}
     several = {name: found for name, found in values.items() if len(found) > 1}
     if several:
         told = ", ".join(f"{name} ({_listed(found)})" for name, found in several.items())
@@ -54,10 +62,3 @@ def _mixed(group: str, cells: Sequence[Mapping[str, Any]], group_by: str) -> Ite
 def _listed(values: Sequence[str]) -> str:
     shown = ", ".join(values[:_SHOWN])
     return shown if len(values) <= _SHOWN else f"{shown}, and {len(values) - _SHOWN} more"
-
-
-def _is_of_other_weights(row: Mapping[str, Any]) -> bool:
-    last, after, before = (row.get(name) for name in ("last_epoch_nll_nats", "nll_after_nats", "nll_before_nats"))
-    if last is None or after is None or before is None:
-        return False
-    return after - last > SHARE_OF_DROP * max(before - last, 0.0)

@@ -201,4 +201,7 @@ def _mend(selection: Selection, num_failed: int) -> str:
         "check the learning rate: nothing was learnt": len(selection.unlearnt),
         "mend the cells that failed and sweep again with --retry-failed": num_failed,
     }
+    num_points = Cells.of(selection.used, "lora_rank").num_points if selection.used else 0
+    if num_points + sum(mends.values()) < POINTS_NEEDED:
+        return "sweep more ranks and lengths"
     return max(mends, key=lambda mend: mends[mend])

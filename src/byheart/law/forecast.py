@@ -6,13 +6,15 @@ memory's is its loss before. Four ways lead from there to a law, and cells decid
     all alike       ΔL = C·r^α·ℓ^-β + b                  one law for all cells, whatever their loss before
     share           ΔL = L_before·(C·r^α·ℓ^-β + b)       one law of the share of what there is to lose
     nearest group   each group's own law, of the group whose L_before is nearest in logarithm
-    saturating      ΔL = L_before·(1 - exp(-(k·P/B)^γ))  one capacity: P parameters, B = ℓ·L_before / ln 2 bits
+    saturating      ΔL = (L_before - e)·(1 - exp(-(k·P/B)^γ))    one capacity for all: P parameters, B bits to learn,
+                                                         e the loss at which runs end that recall everything
 
 The first three are the paper's form, which ends where all is learnt: they are fitted to cells whose loss is left above
 ln 2, and clipped beyond. The last bends there, so that every cell tells of it, and a few that were overfilled do.
 
-Each is fitted without one group at a time and predicts all cells of that group; the one that errs least is taken, its
-error being that of a share of the loss before, so that no group counts for more than another.
+Each is fitted without one group at a time and predicts the cells of that group that did not come back whole, since the
+others are foretold by any; the one that errs least is taken, its error being that of a share of the loss before, so
+that no group counts for more than another.
 
 Tensor names: N cells.
 """
@@ -60,7 +62,7 @@ class Capacity(Document):
     bits_per_parameter: PositiveFloat
     """k: a memory of so many bits a parameter is learnt but for a share of 1/e."""
     load_exponent: PositiveFloat
-    """γ."""
+    """γ: how sharply; at most `LARGEST_EXPONENT`, beyond which a few overfilled cells cannot tell it from a step."""
     parameters_per_rank: PositiveFloat
     """Of the placement."""
 
@@ -108,7 +110,8 @@ class Forecast(Document):
         is.
         """
         if self.capacity is not None:
-            return nll_before_nats * -math.expm1(-self.times_paid(size, num_answer_tokens, nll_before_nats))
+            can_fall = max(nll_before_nats - self.nll_at_end_nats, 0.0)
+            return can_fall * -math.expm1(-self.times_paid(size, num_answer_tokens, nll_before_nats))
         nearest = min(self.laws, key=lambda each: abs(math.log(each.nll_before_nats / nll_before_nats)))
         drop = float(nearest.law.unclipped_nats(size, num_answer_tokens))
         return drop * nll_before_nats if self.way == "share" else drop
@@ -119,14 +122,19 @@ class Forecast(Document):
         return min(max(after, self.nll_at_end_nats), nll_before_nats)
 
     def nll_interval(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> Interval | None:
-        """That loss with one root mean square error of groups that were left out to either side, between zero and all
-        there was; None where there was no group to leave out.
+        """That loss with one root mean square error of groups that were left out to either side, between where runs end
+        that recall everything and all there was; None where there was no group to leave out.
         """
         if (error := self.errors.get(self.way)) is None:
             return None
         reach = error * nll_before_nats
         after = self.nll_after_nats(size, num_answer_tokens, nll_before_nats)
-        return Interval(low=max(after - reach, 0.0), high=min(after + reach, nll_before_nats))
+        low = min(max(after - reach, self.nll_at_end_nats), after)
+        return Interval(low=low, high=min(after + reach, nll_before_nats))
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{each.group}: {each.law}" for each in self.laws) or str(self.capacity)
+        return f"{self.way}, {told}"
 
 
 def fit_forecast(observations: Sequence[Observation], way: Way | None = None) -> Forecast:
@@ -143,10 +151,10 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
         LawError: the cells that are left can carry no law; says why and what would mend it.
     """
     selection = _selected(observations)
-    whole = [cell.nll_after_nats for cell in observations if cell.num_certified == cell.num_records]
-    end = {"nll_at_end_nats": float(np.median(whole)) if whole else 0.0}
+    whole = [cell.nll_after_nats for cell in observations if _is_whole(cell)]
+    end = float(np.median(whole)) if whole else 0.0
     if way is not None:
-        return _fitted(way, selection, is_robust=False).model_copy(update=end)
+        return _fitted(way, selection, end, is_robust=False)
     ran = [cell for cell in observations if cell.nll_drop_nats > 0]
     groups = sorted({cell.group for cell in ran})
     errors: dict[Way, float] = {}
@@ -158,7 +166,7 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
     reasons: list[LawError] = []
     for each in sorted(errors, key=lambda each: errors[each]) or WAYS:
         try:
-            return _fitted(each, selection, is_robust=True).model_copy(update={"errors": errors, **end})
+            return _fitted(each, selection, end, is_robust=True).model_copy(update={"errors": errors})
         except LawError as error:
             reasons.append(error)
     raise reasons[0]
@@ -167,18 +175,25 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
 def _selected(observations: Sequence[Observation]) -> Selection:
     """The cells that tell what a run leaves, and those that do not."""
     selection = select(observations)
-    used = sorted((*selection.used, *selection.unconverged), key=lambda cell: cell.name)
-    return replace(selection, used=tuple(used), unconverged=())
+    ended = sorted((*selection.used, *selection.unconverged), key=lambda cell: cell.name)
+    fell = tuple(cell for cell in ended if cell.nll_drop_nats > 0)
+    unlearnt = tuple(cell for cell in ended if cell.nll_drop_nats <= 0)
+    return replace(selection, used=fell, unconverged=(), unlearnt=(*selection.unlearnt, *unlearnt))
 
 
-def _fitted(way: Way, selection: Selection, *, is_robust: bool) -> Forecast:
+def _is_whole(cell: Observation) -> bool:
+    return cell.num_certified == cell.num_records
+
+
+def _fitted(way: Way, selection: Selection, end_nats: float, *, is_robust: bool) -> Forecast:
     if way == "saturating":
         cells = _bending(selection)
-        return Forecast(
-            way=way, laws=(), capacity=_capacity(cells, is_robust=is_robust), num_cells=len(cells), errors={}
-        )
-    laws = _laws(way, selection, is_robust=is_robust)
-    return Forecast(way=way, laws=laws, num_cells=len(selection.used), errors={})
+        capacity = _capacity(cells, end_nats, is_robust=is_robust)
+        laws, num_cells = (), len(cells)
+    else:
+        capacity = None
+        laws, num_cells = _laws(way, selection, is_robust=is_robust), len(selection.used)
+    return Forecast(way=way, laws=laws, capacity=capacity, nll_at_end_nats=end_nats, num_cells=num_cells, errors={})
 
 
 def _bending(selection: Selection) -> Cells:
@@ -187,7 +202,7 @@ def _bending(selection: Selection) -> Cells:
     Raises:
         LawError: they do not.
     """
-    num_overfilled = sum(cell.nll_drop_nats > 0 for cell in selection.used)
+    num_overfilled = len(selection.used)
     learnt = [cell for cell in (*selection.used, *selection.saturated) if cell.nll_drop_nats > 0]
     cells = Cells.of(learnt, "lora_rank") if learnt else None
     if cells is None or cells.num_points < POINTS_NEEDED or not num_overfilled:
@@ -199,7 +214,10 @@ def _bending(selection: Selection) -> Cells:
     return cells
 
 
-def _capacity(cells: Cells, *, is_robust: bool) -> Capacity:
+def _capacity(cells: Cells, end_nats: float, *, is_robust: bool) -> Capacity:
+    """Of what can fall, the share that fell: a run ends above zero because it stops there, not for want of room."""
+    can_fall_N = np.maximum(cells.before_N - end_nats, cells.drop_N)
+    cells = replace(cells, drop_N=cells.before_N * cells.drop_N / can_fall_N)
     curve = BitsCurve()
     constants = curve.constants(solve(curve, cells, is_robust=is_robust).x_P, cells)
     return Capacity(**constants, parameters_per_rank=float(np.mean(cells.parameters_N / cells.size_N)))
@@ -225,12 +243,20 @@ def _law(way: Way, selection: Selection, group: str, *, is_robust: bool) -> Cont
 
 
 def _left_out_error(way: Way, ran: Sequence[Observation], groups: Sequence[str]) -> float:
-    """Root mean square error, a share of the loss before, over all cells, each predicted without its group."""
+    """Root mean square error, a share of the loss before, over all cells that did not come back whole, each predicted
+    without its group.
+
+    Raises:
+        LawError: without some group the rest cannot be fitted, or all cells came back whole.
+    """
     errors: list[Floats] = []
     for group in groups:
         rest = [cell for cell in ran if cell.group != group]
         forecast = fit_forecast(rest, way)
-        errors.append(np.array([_error(forecast, cell) for cell in ran if cell.group == group]))
+        if partial := [cell for cell in ran if cell.group == group and not _is_whole(cell)]:
+            errors.append(np.array([_error(forecast, cell) for cell in partial]))
+    if not errors:
+        raise LawError("all cells came back whole: nothing tells how far a law misses")
     return float(np.sqrt(np.mean([float(np.mean(each**2)) for each in errors])))
 
 

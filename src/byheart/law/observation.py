@@ -74,6 +74,11 @@ class Observation:
         """There were to learn."""
         return bits_lacking(self.num_answer_tokens, self.nll_before_nats)
 
+    @property
+    def load(self) -> float:
+        """Bits to learn for each parameter."""
+        return self.bits / self.num_parameters
+
 
 @dataclass(frozen=True, slots=True)
 class FailedCell:

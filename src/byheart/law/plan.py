@@ -88,12 +88,18 @@ class Spans(Document):
     num_answer_tokens: Span
     nll_before_nats: Span
     bits: Span
+    load: Span
+    """Bits a parameter."""
 
     @classmethod
     def of(cls, observations: Sequence[Observation]) -> Self:
         """Of at least one cell."""
         columns = {name: [float(getattr(cell, name)) for cell in observations] for name in cls.model_fields}
         return cls(**{name: Span(smallest=min(values), largest=max(values)) for name, values in columns.items()})
+
+    def overfilled(self, load: float) -> float:
+        """By which factor an adapter is fuller than any cell's; one that is roomier is none that is not known."""
+        return max(load / self.load.largest, 1.0)
 
 
 class PlannedRank(Document):
@@ -114,8 +120,8 @@ class PlannedRank(Document):
     seconds: NonNegativeFloat | None
     """About, on a machine like the calibration's; null where that is not known."""
     extrapolation: float = Field(ge=1)
-    """Factor by which this rank, the length, the loss before or the bits to learn lie outside what was calibrated; the
-    largest of the four, 1 where all are within."""
+    """Factor by which this rank, the length, the loss before or the bits to learn lie outside what was calibrated, or
+    by which it is fuller than any cell was; the largest of the five, 1 where all are within."""
 
     @property
     def told_probability(self) -> str:
@@ -139,8 +145,8 @@ class Plan(Document):
     num_answer_tokens: PositiveInt
     nll_before_nats: PositiveFloat
     extrapolations: dict[str, float]
-    """Factors by which the chosen rank, the length, the loss before and the bits to learn lie outside what was
-    calibrated; only of those that do."""
+    """Factors by which the chosen rank, the length, the loss before, the bits to learn and the bits a parameter lie
+    outside what was calibrated; only of those that do."""
     reading: str
     """From what the probability is read: law, or bits."""
     ranks: tuple[PlannedRank, ...]
@@ -203,6 +209,11 @@ def make_plan(
         name: getattr(spans, name).beyond(getattr(need, name))
         for name in ("num_answer_tokens", "nll_before_nats", "bits")
     }
+
+    def beyond_at(rank: int) -> dict[str, float]:
+        load = spans.overfilled(need.bits / (rank * parameters_per_rank))
+        return {"lora_rank": spans.lora_rank.beyond(rank), **memory_beyond, "load": load}
+
     planned = [
         PlannedRank(
             lora_rank=rank,
@@ -213,21 +224,20 @@ def make_plan(
             num_parameters=rank * parameters_per_rank,
             adapter_bytes=rank * parameters_per_rank * bytes_per_parameter,
             seconds=seconds(rank),
-            extrapolation=max(spans.lora_rank.beyond(rank), *memory_beyond.values()),
+            extrapolation=max(beyond_at(rank).values()),
         )
         for rank in sorted(set(ranks))
     ]
     likeliest = max(each.probability for each in planned)
     enough = confidence if likeliest >= confidence else AS_LIKELY * likeliest
     chosen = next(each for each in planned if each.probability >= enough)
-    beyond = {"lora_rank": spans.lora_rank.beyond(chosen.lora_rank), **memory_beyond}
     return Plan(
         goal=recall.goal,
         confidence=confidence,
         num_records=need.num_records,
         num_answer_tokens=need.num_answer_tokens,
         nll_before_nats=need.nll_before_nats,
-        extrapolations={name: factor for name, factor in beyond.items() if factor > 1},
+        extrapolations={name: factor for name, factor in beyond_at(chosen.lora_rank).items() if factor > 1},
         reading=recall.reading,
         ranks=tuple(planned),
         lora_rank=chosen.lora_rank,

@@ -24,6 +24,8 @@ class Choice(StoredDocument):
     schema_version = 1
     mend = "remove the run's directory to start anew"
 
+    run_fingerprint: str
+    """Of whose rank it is; empty where it is kept nowhere."""
     lora_rank: PositiveInt
     """The rank."""
     reason: str
@@ -33,7 +35,13 @@ class Choice(StoredDocument):
 
 
 def first_rank(
-    need: Need, bits: float, base: BaseIdentity, outline: Placement, config: RunConfig, kept: Path | None = None
+    need: Need,
+    bits: float,
+    base: BaseIdentity,
+    outline: Placement,
+    config: RunConfig,
+    kept: Path | None = None,
+    run_fingerprint: str = "",
 ) -> Choice:
     """The planned rank where there is a calibration for the run, else that of the rule by bits, with the reason said.
 
@@ -45,18 +53,20 @@ def first_rank(
         config: the run's settings.
         kept: the file in which the choice is kept: a run that goes on stays with what it began with, whatever
             calibrations have come or gone since. None: nowhere.
+        run_fingerprint: the run's identity; what another left in that file is not its own.
 
     Raises:
         ArtifactError: there is a calibration, or a choice kept, but it is damaged or of a newer schema.
     """
-    if kept is not None and kept.is_file():
-        return Choice.read(kept)
+    if kept is not None and kept.is_file() and (found := Choice.read(kept)).run_fingerprint == run_fingerprint:
+        return found
     try:
         plan = plan_for(need, find(base, outline, config), dtype=base.dtype, ranks=RANKS)
-        choice = Choice(lora_rank=plan.lora_rank, reason=reason(plan), plan=plan)
+        rank, told, planned = plan.lora_rank, reason(plan), plan
     except LawError as error:
         rank, by_bits = rank_for(bits, outline.num_parameters)
-        choice = Choice(lora_rank=rank, reason=f"{by_bits}; not planned: {error}", plan=None)
+        told, planned = f"{by_bits}; not planned: {error}", None
+    choice = Choice(run_fingerprint=run_fingerprint, lora_rank=rank, reason=told, plan=planned)
     if kept is not None:
         choice.save(kept)
     return choice

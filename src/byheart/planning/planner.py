@@ -82,5 +82,6 @@ def beyond(plan: Plan) -> str:
         "num_answer_tokens": "the length",
         "nll_before_nats": "the loss before",
         "bits": "the bits to learn",
+        "load": "the bits a parameter",
     }
     return ", ".join(f"{names[name]} by a factor of {by:.2g}" for name, by in plan.extrapolations.items())

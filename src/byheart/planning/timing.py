@@ -2,9 +2,9 @@
 
     ln seconds = a + b·ln ℓ + c·ln(bits a parameter),  b, c ≥ 0
 
-A denser adapter takes more epochs to certify, up to the whole budget; one with more room than any of the cells had is
-no faster than the roomiest of them. What it says is of the machine that ran the cells, and is an estimate, with a
-factor within which two thirds of those cells lay.
+A denser adapter takes more epochs to certify, up to the whole budget. One with more room than any of the cells had is
+no faster than the roomiest of them, one that is fuller no slower than the fullest. What it says is of the machine that
+ran the cells, and is an estimate, with a factor within which two thirds of those cells lay.
 """
 
 from __future__ import annotations
