@@ -93,7 +93,7 @@ def test_what_is_paid_goes_on_rising_where_nothing_is_left():
 
 def test_cells_that_all_hold_everything_tell_no_capacity():
     held = [replace(each, nll_after_nats=0.1) for each in bending(0.5, 2.0)]
-    with pytest.raises(LawError, match="0 of them to no less than ln 2"):
+    with pytest.raises(LawError, match="0 of them overfilled"):
         fit_forecast(held, "saturating")
 
 

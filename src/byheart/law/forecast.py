@@ -43,6 +43,8 @@ from byheart.law.solve import solve
 Way = Literal["all alike", "share", "nearest group", "saturating"]
 WAYS: tuple[Way, ...] = ("share", "all alike", "nearest group", "saturating")
 """In the order in which they are preferred where nothing tells them apart."""
+SHARE_LEFT = 0.01
+"""Of the loss before: what a cell has to have left, beside that at which runs end, to tell where a capacity ends."""
 
 
 class ContentLaw(Document):
@@ -187,7 +189,7 @@ def _is_whole(cell: Observation) -> bool:
 
 def _fitted(way: Way, selection: Selection, end_nats: float, *, is_robust: bool) -> Forecast:
     if way == "saturating":
-        cells = _bending(selection)
+        cells = _bending(selection, end_nats)
         capacity = _capacity(cells, end_nats, is_robust=is_robust)
         laws, num_cells = (), len(cells)
     else:
@@ -196,20 +198,24 @@ def _fitted(way: Way, selection: Selection, end_nats: float, *, is_robust: bool)
     return Forecast(way=way, laws=laws, capacity=capacity, nll_at_end_nats=end_nats, num_cells=num_cells, errors={})
 
 
-def _bending(selection: Selection) -> Cells:
+def _bending(selection: Selection, end_nats: float) -> Cells:
     """The cells of a form that saturates, once it is sure that they show where.
 
     Raises:
         LawError: they do not.
     """
-    num_overfilled = len(selection.used)
     learnt = [cell for cell in (*selection.used, *selection.saturated) if cell.nll_drop_nats > 0]
+    overfilled = [
+        cell
+        for cell in learnt
+        if not _is_whole(cell) and cell.nll_after_nats - end_nats > SHARE_LEFT * cell.nll_before_nats
+    ]
     cells = Cells.of(learnt, "lora_rank") if learnt else None
-    if cells is None or cells.num_points < POINTS_NEEDED or not num_overfilled:
+    if cells is None or cells.num_points < POINTS_NEEDED or not overfilled:
         raise LawError(
-            f"{cells.num_points if cells else 0} different (rank, length) whose loss fell, {num_overfilled} of them to "
-            f"no less than ln 2: at least {POINTS_NEEDED} are needed, one of them overfilled; sweep lower ranks or "
-            "larger memories"
+            f"{cells.num_points if cells else 0} different (rank, length) whose loss fell, {len(overfilled)} of them "
+            f"overfilled: at least {POINTS_NEEDED} are needed, and one in which records do not come back; sweep lower "
+            "ranks or larger memories"
         )
     return cells
 
