@@ -172,8 +172,9 @@ def sentences(made: Plan, calibration: Calibration) -> list[str]:
         )
     if (timing := calibration.timing) is not None:
         machine = calibration.machine
+        on = f"{machine['device']}, {counted(machine['num_threads'], 'thread')}"
         told.append(
-            f"Times are those of the calibration's machine ({machine['device']}, {machine['num_threads']} threads), "
+            f"Times are those of the calibration's machine ({on}), "
             f"within a factor of {timing.factor:.1f} two times out of three."
         )
     return told
