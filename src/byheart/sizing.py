@@ -1,4 +1,5 @@
-"""The rank that a memory needs: a rule by bits, for models and placements without a calibration.
+"""The rank at which a memory is learnt quickly: a rule by bits. A plan knows less room to be enough; an adapter with
+more than it needs is certified in fewer epochs, and where nothing is calibrated the rule is all there is.
 
 With the default placement on the embedded model a hundred numbers are certified well within the default budget at
 0.0070 bits a parameter, the densest that was measured so. The density below is one of 0.01, as digits were counted
@@ -8,6 +9,8 @@ before, in the bits of `byheart.memory.information`. Denser adapters hold the sa
 from __future__ import annotations
 
 EASY_BITS_PER_PARAMETER = 0.0086
+ROOM_RANK = 128
+"""Up to which room is given for the sake of time alone, where a plan says that less would do."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What serving engines take (vLLM's set), from 8 up."""
 

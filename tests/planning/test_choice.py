@@ -7,7 +7,7 @@ from byheart.law.plan import Need
 from byheart.pipeline import learn
 from byheart.planning.choice import Choice, first_rank
 from byheart.planning.planner import plan_for
-from byheart.sizing import RANKS
+from byheart.sizing import RANKS, ROOM_RANK
 
 NEED = Need(4, 60, 5.0)
 
@@ -21,10 +21,19 @@ def test_without_a_calibration_the_rule_by_bits_is_taken_and_said_so(tiny_base, 
 
 def test_with_one_the_rank_is_planned_from_those_that_engines_take(stored, tiny_base, outline, config, by_bits):
     stored()
-    choice = first_rank(NEED, 400.0, tiny_base.identity, outline, config)
+    choice = first_rank(NEED, 4.0, tiny_base.identity, outline, config)
     assert choice.plan == plan_for(NEED, by_bits, ranks=RANKS)
     assert choice.lora_rank == plan_for(NEED, by_bits, ranks=RANKS).lora_rank
     assert choice.reason.startswith("planned: rank")
+    assert "is taken" not in choice.reason
+
+
+def test_more_than_is_planned_is_taken_where_room_makes_learning_quicker(stored, tiny_base, outline, config):
+    stored()
+    most = first_rank(NEED, 1e9, tiny_base.identity, outline, config)
+    assert most.plan is not None
+    assert most.lora_rank == ROOM_RANK > most.plan.lora_rank
+    assert most.reason.endswith(f"; rank {ROOM_RANK} is taken, since learning is quicker with room")
 
 
 def stops_at_once():
@@ -51,7 +60,7 @@ def test_the_manifest_says_what_was_planned(stored, tiny_base, tiny_memory, tmp_
     chosen = plan_for(
         Need(4, bundle.certificate.num_answer_tokens, bundle.manifest.nll_before_nats), by_bits, ranks=RANKS
     )
-    assert planned.probability == pytest.approx(chosen.chosen.probability, abs=1e-6)
+    assert planned.probability == pytest.approx(chosen.at(planned.lora_rank).probability, abs=1e-6)
     assert planned.predicted_nll_nats is None
 
 
@@ -75,7 +84,7 @@ def test_a_run_that_goes_on_keeps_what_it_was_planned_by_when_the_calibration_ha
     bundle = learn(tiny_memory, tiny_base, out=tmp_path, **settings)
     assert bundle.manifest.rank_reason == begun.reason
     assert bundle.manifest.plan is not None
-    assert bundle.manifest.plan.probability == begun.plan.chosen.probability
+    assert bundle.manifest.plan.probability == begun.plan.at(begun.lora_rank).probability
     assert not (tmp_path / FIRST_RANK_FILE).exists()
 
 

@@ -65,7 +65,7 @@ class _Base(_Plain):
 
 
 class Planned(_Plain):
-    """The plan by which an adapter's first rank was chosen; see `byheart.law.plan.Plan`."""
+    """What was planned of an adapter's first rank; see `byheart.law.plan.Plan` and `byheart.planning.choice`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 

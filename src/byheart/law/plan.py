@@ -159,7 +159,11 @@ class Plan(Document):
     @property
     def chosen(self) -> PlannedRank:
         """What the chosen rank would come to."""
-        return next(each for each in self.ranks if each.lora_rank == self.lora_rank)
+        return self.at(self.lora_rank)
+
+    def at(self, lora_rank: int) -> PlannedRank:
+        """What one of `ranks` would come to."""
+        return next(each for each in self.ranks if each.lora_rank == lora_rank)
 
     @property
     def is_reached(self) -> bool:

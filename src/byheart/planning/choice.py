@@ -1,4 +1,6 @@
-"""The rank that a run of automatic rank begins with: planned, or by the rule by bits where nothing is calibrated."""
+"""The rank that a run of automatic rank begins with: as planned, or more where room makes learning quicker; by the rule
+by bits alone where nothing is calibrated.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from byheart.model.base import BaseIdentity
 from byheart.model.placement import Placement
 from byheart.planning.calibration import find
 from byheart.planning.planner import plan_for, reason
-from byheart.sizing import RANKS, rank_for
+from byheart.sizing import RANKS, ROOM_RANK, rank_for
 
 
 class Choice(StoredDocument):
@@ -31,7 +33,7 @@ class Choice(StoredDocument):
     reason: str
     """Why, in a sentence for a person."""
     plan: Plan | None
-    """It was planned by; null where there was no calibration for the run."""
+    """It was planned by, its own rank perhaps a smaller one; null where there was no calibration for the run."""
 
 
 def first_rank(
@@ -43,7 +45,8 @@ def first_rank(
     kept: Path | None = None,
     run_fingerprint: str = "",
 ) -> Choice:
-    """The planned rank where there is a calibration for the run, else that of the rule by bits, with the reason said.
+    """The planned rank where there is a calibration for the run, or up to `ROOM_RANK` that of the rule by bits where it
+    is larger; without a calibration that of the rule. With the reason said.
 
     Args:
         need: what there is to learn.
@@ -61,12 +64,18 @@ def first_rank(
     if kept is not None and kept.is_file() and (found := Choice.read(kept)).run_fingerprint == run_fingerprint:
         return found
     try:
-        plan = plan_for(need, find(base, outline, config), dtype=base.dtype, ranks=RANKS)
-        rank, told, planned = plan.lora_rank, reason(plan), plan
+        plan, why = plan_for(need, find(base, outline, config), dtype=base.dtype, ranks=RANKS), ""
     except LawError as error:
-        rank, by_bits = rank_for(bits, outline.num_parameters)
-        told, planned = f"{by_bits}; not planned: {error}", None
-    choice = Choice(run_fingerprint=run_fingerprint, lora_rank=rank, reason=told, plan=planned)
+        plan, why = None, str(error)
+    rank, by_bits = rank_for(bits, outline.num_parameters)
+    if plan is None:
+        told = f"{by_bits}; not planned: {why}"
+    else:
+        roomy, told = min(rank, ROOM_RANK), reason(plan)
+        rank = max(plan.lora_rank, roomy)
+        if rank > plan.lora_rank:
+            told += f"; rank {rank} is taken, since learning is quicker with room"
+    choice = Choice(run_fingerprint=run_fingerprint, lora_rank=rank, reason=told, plan=plan)
     if kept is not None:
         choice.save(kept)
     return choice
