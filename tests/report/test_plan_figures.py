@@ -10,6 +10,7 @@ from byheart.law.recall import fit_recall
 from byheart.law.recall_band import RecallBand
 from byheart.report.figures import save
 from byheart.report.plan_figures import plan_curve
+from laws_for_tests import PARAMETERS_EACH_RANK
 from plans_for_tests import saturated_or_lost, simulated
 
 
@@ -21,7 +22,7 @@ def planned(cells: Any, forecast: Any, ranks: tuple[int, ...] = (1, 2, 4, 8, 16,
         recall,
         forecast,
         Spans.of(cells),
-        parameters_per_rank=9,
+        parameters_per_rank=PARAMETERS_EACH_RANK,
         bytes_per_parameter=2,
         band=RecallBand.of(recall, forecast, cells),
     )
