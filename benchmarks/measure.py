@@ -175,13 +175,12 @@ def write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def earlier(path: Path, head: dict[str, Any], options: str = "--out") -> dict[str, Any] | None:
+def earlier(path: Path, head: dict[str, Any]) -> dict[str, Any] | None:
     """What runs of the same settings have left in a file of JSON; None: there is none.
 
     Args:
         path: the file.
         head: settings, as they stand in it.
-        options: that name where results go.
 
     Raises:
         SystemExit: it is of other settings.
@@ -190,13 +189,13 @@ def earlier(path: Path, head: dict[str, Any], options: str = "--out") -> dict[st
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
     if differing := [name for name in head if found.get(name) != head[name]]:
-        raise of_another(path, differing, options)
+        raise of_another(path, differing)
     return found
 
 
-def of_another(path: Path, differing: Sequence[str], options: str = "--out") -> SystemExit:
+def of_another(path: Path, differing: Sequence[str]) -> SystemExit:
     """The error for a file of results that what is run now would be mixed with."""
-    return SystemExit(f"{path} is of another {', '.join(differing)}; give another {options}, or remove it")
+    return SystemExit(f"{path} is of another {', '.join(differing)}; give another --out, or remove it")
 
 
 def publish(path: Path, report: Any, told: str, left_out: str | None = None) -> str:

@@ -56,11 +56,21 @@ SIZES = {
 }
 """Records of a phone book, tokens of the others: the twenty that the bars are of. For each the probe is planned a rank
 of 4 or more, which has a quarter."""
-SMALLER_SIZES = {"phonebook": (), "prose": (20, 60), "random": (20, 40), "code": (20, 100)}
+SMALLER_SIZES = {"prose": (20, 60), "random": (20, 40), "code": (20, 100)}
 """Of those beside them, of which less is planned: learnt at the planned rank alone, and in no bar."""
 CODE = ("textwrap", "shlex", "fractions", "heapq", "configparser")
 """Modules of Python's library whose source is learnt, one a size."""
 NUM_MEMORIES, WANTED_AT_PLAN, ALLOWED_AT_QUARTER = 20, 18, 4
+_KEPT = (
+    "lora_rank",
+    "num_records",
+    "num_certified",
+    "epochs",
+    "stop_reason",
+    "train_seconds",
+    "num_threads",
+    "torch_version",
+)
 _DIGITS = 16
 _CHARACTERS_APART = 10_000
 _ATTEMPTS = 50
@@ -81,6 +91,11 @@ class Unseen:
     task: dict[str, Any]
     memory: Memory
     is_smaller: bool = False
+
+    @property
+    def key(self) -> dict[str, str]:
+        """By which its runs are found."""
+        return {"memory": self.name, "records": self.memory.fingerprint[:_DIGITS]}
 
 
 @dataclass(frozen=True)
@@ -169,15 +184,13 @@ def run(each: Planned, result: CellResult) -> dict[str, Any]:
         each: of which memory.
         result: of its cell.
     """
-    names = ("lora_rank", "num_records", "num_certified", "epochs", "stop_reason", "train_seconds", "num_threads")
-    measured = {name: getattr(result.measured, name) for name in (*names, "torch_version")}
-    records = each.unseen.memory.fingerprint[:_DIGITS]
-    return {"memory": each.unseen.name, "records": records, **measured, "commit": measure.commit()}
+    measured = {name: getattr(result.measured, name) for name in _KEPT}
+    return {**each.unseen.key, **measured, "commit": measure.commit()}
 
 
 def _run_of(each: Planned, rank: int, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    wanted = (each.unseen.name, each.unseen.memory.fingerprint[:_DIGITS], rank)
-    return next((run for run in runs if (run["memory"], run["records"], run["lora_rank"]) == wanted), None)
+    wanted = {**each.unseen.key, "lora_rank": rank}
+    return next((run for run in runs if wanted.items() <= run.items()), None)
 
 
 def rows_of(planned: Sequence[Planned], runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -313,9 +326,10 @@ def main() -> None:
             for each in unseen(base.tokenizer, Path(directory) / "pieces", quick=arguments.quick)
         ]
 
+        made_with = fingerprint(calibration.model_dump(mode="json"))
+
         def publish() -> dict[str, Any]:
             rows = rows_of(planned, runs)
-            made_with = fingerprint(calibration.model_dump(mode="json"))
             report = {**head, "calibration": made_with, "verdict": verdict(rows), "rows": rows, "runs": runs}
             measure.publish(arguments.out, report, text(report), arguments.left_out)
             return report["verdict"]

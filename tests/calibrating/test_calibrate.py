@@ -46,7 +46,7 @@ def outcome(job: Job) -> Outcome:
 
 def prepared(config, base, reporter):
     outline = resolve(config.placement, base.model, 1)
-    return module.prepared(config, base, module.bits_per_unit(base, config, outline), reporter)
+    return module.prepared(config, base, outline, module.bits_per_unit(base, config, outline), reporter)
 
 
 def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(config, tiny_base):
@@ -69,7 +69,7 @@ def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(confi
 
 def test_the_time_is_told_by_the_cheapest_cell_that_came_to_its_end(config, tiny_base):
     listener = Listener()
-    failed, first, *rest = prepared(config, tiny_base, listener).cells
+    failed, first, *rest = prepared(config, tiny_base, listener)
 
     def slow(job: Job) -> Outcome:
         """Each in a hundred seconds and a quarter of its budget, but for the cheapest, which fails."""
@@ -85,6 +85,20 @@ def test_the_time_is_told_by_the_cheapest_cell_that_came_to_its_end(config, tiny
     minutes, most = math.ceil(seconds / 60), math.ceil(4 * seconds / 60)
     assert f"100 s, the others take about {minutes} min if they end as early" in told
     assert told.endswith(f"at most {most} min")
+
+
+def test_a_damaged_cell_is_run_again(config):
+    _, path = calibrate(config, engine=InProcess(outcome), reporter=Silent())
+    damaged = next(path.with_suffix(".cells").rglob("result.json"))
+    damaged.write_text("{")
+    again: list[str] = []
+
+    def kept(job: Job) -> Outcome:
+        again.append(job.name)
+        return outcome(job)
+
+    calibrate(config, engine=InProcess(kept), reporter=Silent())
+    assert again == [damaged.parent.name]
 
 
 def test_what_an_earlier_start_took_tells_no_time(config):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,27 +32,12 @@ from byheart.sweep.grid import expand, read_grid
 from byheart.sweep.local import LocalEngine
 from byheart.sweep.prepare import prepare
 from byheart.sweep.progress import SweepReporter
-from byheart.sweep.results import need_pyarrow, read_result
+from byheart.sweep.results import need_pyarrow
 from byheart.tasks.registry import build, parse
 
 BITS_FILE, BITS_KIND, BITS_VERSION = "bits.json", "calibration bits", 1
 _MACHINE = ("dtype", "device", "num_threads")
 """What decides how long a cell takes, as far as a cell knows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A calibration that is to be made.
-
-    Attributes:
-        subject: of what.
-        cells: to be run, the cheapest first.
-        parameters_per_rank: of the placement.
-    """
-
-    subject: Subject
-    cells: tuple[Cell, ...]
-    parameters_per_rank: int
 
 
 def calibrate(
@@ -90,10 +74,10 @@ def calibrate(
     place = directory / f"{subject.key}.cells"
     with locked(place):
         bits = kept_bits(place / BITS_FILE, config, lambda: bits_per_unit(base, config, outline))
-        study = prepared(config, base, bits, reporter)
-        results = run(study.cells, place, engine or LocalEngine(1), reporter, interrupted)
-    calibration = made(study, results, config)
-    path = directory / study.subject.file_name
+        cells = prepared(config, base, outline, bits, reporter)
+        results = run(cells, place, engine or LocalEngine(1), reporter, interrupted)
+    calibration = made(subject, outline.num_parameters, results, config)
+    path = directory / subject.file_name
     calibration.save(path)
     return calibration, path
 
@@ -116,16 +100,18 @@ def kept_bits(path: Path, config: RunConfig, measure: Callable[[], dict[str, flo
     return read_json(path, BITS_KIND, BITS_VERSION)["bits"]
 
 
-def prepared(config: RunConfig, base: Base, bits: Mapping[str, float], reporter: SweepReporter) -> Study:
-    """The cells of a calibration, sized for this base model and placement.
+def prepared(
+    config: RunConfig, base: Base, outline: Placement, bits: Mapping[str, float], reporter: SweepReporter
+) -> list[Cell]:
+    """The cells of a calibration, sized for this base model and placement, the cheapest first.
 
     Args:
         config: of a run as it is to be planned.
         base: the model.
+        outline: the placement, of rank 1.
         bits: that the model lacks for a unit of each kind; see `bits_per_unit`.
         reporter: told of it.
     """
-    outline = resolve(config.placement, base.model, 1)
     plain = config.model_dump(mode="json", exclude={"format"})
     told = ", ".join(
         f"{value:.1f} a {'pair' if kind == 'phonebook' else 'token'} of {kind}" for kind, value in bits.items()
@@ -142,26 +128,22 @@ def prepared(config: RunConfig, base: Base, bits: Mapping[str, float], reporter:
             f"to hold about {HEAVIEST:g}: if all cells are held, nothing is known of where recall ends, and there will "
             "be no calibration; fewer --layers or --modules are filled sooner"
         )
-    return Study(
-        subject=Subject.of(base.identity, outline, config.method.name),
-        cells=tuple(sorted(cells, key=lambda cell: cell.work)),
-        parameters_per_rank=per_rank,
-    )
+    return sorted(cells, key=lambda cell: cell.work)
 
 
 def run(
     cells: Sequence[Cell], place: Path, engine: Engine, reporter: SweepReporter, interrupted: Callable[[], bool]
 ) -> list[CellResult]:
     """The results of all cells; the time that is left is told once one has ended here, as a rule the cheapest."""
-    left = {cell.name: cell for cell in cells if read_result(place, cell.name) is None}
     is_told = False
 
     def tell_time(result: CellResult) -> None:
         nonlocal is_told
-        if is_told or result.measured is None or (cell := left.get(result.name)) is None:
+        if is_told or result.measured is None or result.name not in sweep.attempts:  # begun by an earlier start
             return
-        is_told, took = True, result.measured.seconds
-        rest = sum(each.work for each in left.values()) - cell.work
+        is_told, took, cell = True, result.measured.seconds, sweep.cells[result.name]
+        left = [each for each in cells if each.name in sweep.attempts or each.name not in sweep.results]
+        rest = sum(each.work for each in left) - cell.work
         likely = took * rest / cell.work / engine.num_slots()
         spent = min(result.measured.epochs / cell.run.learn.budget_epochs(len(cell.memory)), 1.0)
         reporter.say(
@@ -170,17 +152,26 @@ def run(
             f"{math.ceil(likely / spent / 60)} min"
         )
 
-    return Sweep(cells, place, reporter, interrupted, tell_time).run(engine, retry_failed=True)
+    sweep = Sweep(cells, place, reporter, interrupted, tell_time)
+    return sweep.run(engine, retry_failed=True)
 
 
-def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Calibration:
+def made(subject: Subject, parameters_per_rank: int, results: Sequence[CellResult], config: RunConfig) -> Calibration:
     """The calibration that follows from cells.
+
+    Args:
+        subject: of what.
+        parameters_per_rank: of the placement.
+        results: of the cells.
+        config: with which they were run.
 
     Raises:
         LawError: too few ran to their end, or all reached the goal, or none did; or they ran in different dtypes.
     """
-    dtypes = {result.measured.dtype for result in results if result.measured is not None}
-    if len(dtypes) > 1:
+    machines = list(
+        dict.fromkeys(tuple(getattr(each.measured, name) for name in _MACHINE) for each in results if each.measured)
+    )
+    if len(dtypes := {dtype for dtype, *_ in machines}) > 1:
         raise LawError(
             f"cells ran in {' and '.join(sorted(dtypes))}, on different machines: a calibration is of one; remove "
             "the cells of the other and calibrate again"
@@ -197,13 +188,10 @@ def made(study: Study, results: Sequence[CellResult], config: RunConfig) -> Cali
     except LawError as error:
         reason = str(error)
     recall = fit_recall(observations, forecast)
-    machines = list(
-        dict.fromkeys(tuple(getattr(each.measured, name) for name in _MACHINE) for each in results if each.measured)
-    )
     return Calibration(
-        subject=study.subject,
+        subject=subject,
         settings=settings_of(config),
-        parameters_per_rank=study.parameters_per_rank,
+        parameters_per_rank=parameters_per_rank,
         cells=rows,
         num_failed=len(results) - len(rows),
         forecast=forecast,

@@ -174,10 +174,11 @@ def fittable(selection: Selection, num_failed: int, group: str, axis: Axis) -> C
         f"{len(selection.unlearnt)} with no fall of the loss, {num_failed} failed"
     )
     cells = Cells.of(selection.used, axis) if selection.used else None
-    if cells is None or cells.num_points < POINTS_NEEDED:
+    num_points = cells.num_points if cells else 0
+    if cells is None or num_points < POINTS_NEEDED:
         raise LawError(
-            f"{group}: {cells.num_points if cells else 0} different (rank, length) to fit, at least {POINTS_NEEDED} "
-            f"are needed (left out: {left_out}); {_mend(selection, num_failed)}"
+            f"{group}: {num_points} different (rank, length) to fit, at least {POINTS_NEEDED} are needed "
+            f"(left out: {left_out}); {_mend(num_points, selection, num_failed)}"
         )
     for values_N, what in ((cells.size_N, "rank"), (cells.length_N, "length")):
         if len(np.unique(values_N)) < 2:
@@ -193,7 +194,7 @@ def fittable(selection: Selection, num_failed: int, group: str, axis: Axis) -> C
     return cells
 
 
-def _mend(selection: Selection, num_failed: int) -> str:
+def _mend(num_points: int, selection: Selection, num_failed: int) -> str:
     """What would bring more cells to fit, by what took most of them."""
     mends = {
         "sweep lower ranks or longer answers, whose loss ends above ln 2": len(selection.saturated),
@@ -201,7 +202,6 @@ def _mend(selection: Selection, num_failed: int) -> str:
         "check the learning rate: nothing was learnt": len(selection.unlearnt),
         "mend the cells that failed and sweep again with --retry-failed": num_failed,
     }
-    num_points = Cells.of(selection.used, "lora_rank").num_points if selection.used else 0
     if num_points + sum(mends.values()) < POINTS_NEEDED:
         return "sweep more ranks and lengths"
     return max(mends, key=lambda mend: mends[mend])

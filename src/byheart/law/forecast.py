@@ -153,7 +153,7 @@ def fit_forecast(observations: Sequence[Observation], way: Way | None = None) ->
         LawError: the cells that are left can carry no law; says why and what would mend it.
     """
     selection = _selected(observations)
-    whole = [cell.nll_after_nats for cell in observations if _is_whole(cell)]
+    whole = [cell.nll_after_nats for cell in observations if cell.is_whole]
     end = float(np.median(whole)) if whole else 0.0
     if way is not None:
         return _fitted(way, selection, end, is_robust=False)
@@ -183,10 +183,6 @@ def _selected(observations: Sequence[Observation]) -> Selection:
     return replace(selection, used=fell, unconverged=(), unlearnt=(*selection.unlearnt, *unlearnt))
 
 
-def _is_whole(cell: Observation) -> bool:
-    return cell.num_certified == cell.num_records
-
-
 def _fitted(way: Way, selection: Selection, end_nats: float, *, is_robust: bool) -> Forecast:
     if way == "saturating":
         cells = _bending(selection, end_nats)
@@ -208,7 +204,7 @@ def _bending(selection: Selection, end_nats: float) -> Cells:
     overfilled = [
         cell
         for cell in learnt
-        if not _is_whole(cell) and cell.nll_after_nats - end_nats > SHARE_LEFT * cell.nll_before_nats
+        if not cell.is_whole and cell.nll_after_nats - end_nats > SHARE_LEFT * cell.nll_before_nats
     ]
     cells = Cells.of(learnt, "lora_rank") if learnt else None
     if cells is None or cells.num_points < POINTS_NEEDED or not overfilled:
@@ -259,7 +255,7 @@ def _left_out_error(way: Way, ran: Sequence[Observation], groups: Sequence[str])
     for group in groups:
         rest = [cell for cell in ran if cell.group != group]
         forecast = fit_forecast(rest, way)
-        if partial := [cell for cell in ran if cell.group == group and not _is_whole(cell)]:
+        if partial := [cell for cell in ran if cell.group == group and not cell.is_whole]:
             errors.append(np.array([_error(forecast, cell) for cell in partial]))
     if not errors:
         raise LawError("all cells came back whole: nothing tells how far a law misses")

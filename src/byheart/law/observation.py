@@ -75,6 +75,11 @@ class Observation:
         return bits_lacking(self.num_answer_tokens, self.nll_before_nats)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether every record ended certified."""
+        return self.num_certified == self.num_records
+
+    @property
     def load(self) -> float:
         """Bits to learn for each parameter."""
         return self.bits / self.num_parameters

@@ -62,6 +62,11 @@ class Span(Document):
     smallest: PositiveFloat
     largest: PositiveFloat
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Of at least one value."""
+        return cls(smallest=min(values), largest=max(values))
+
     def beyond(self, value: float) -> float:
         """By which factor ``value`` lies outside; 1 inside.
 
@@ -95,7 +100,7 @@ class Spans(Document):
     def of(cls, observations: Sequence[Observation]) -> Self:
         """Of at least one cell."""
         columns = {name: [float(getattr(cell, name)) for cell in observations] for name in cls.model_fields}
-        return cls(**{name: Span(smallest=min(values), largest=max(values)) for name, values in columns.items()})
+        return cls(**{name: Span.of(values) for name, values in columns.items()})
 
     def overfilled(self, load: float) -> float:
         """By which factor an adapter is fuller than any cell's; one that is roomier is none that is not known."""

@@ -36,7 +36,7 @@ from byheart.law.observation import Observation, bits_lacking
 Reading = Literal["law", "bits"]
 CELLS_NEEDED = 6
 _SMALLEST_SHARE = 1e-3
-"""Of the loss before: what a law that promises less, or nothing, is taken to promise."""
+"""Times paid: what a law that promises less, or nothing, is taken to promise."""
 _ROUNDING = 1e-9
 """0.07 of a hundred records is a little more than seven to a computer."""
 _STEEPEST = 60.0

@@ -42,7 +42,7 @@ class Timing(Document):
         """Fitted to cells and what each took; None where they are too few, or a time was not measured."""
         if len(observations) < CELLS_NEEDED or min(seconds) <= 0:
             return None
-        feature_NF = np.array([_features(cell, cell.num_parameters) for cell in observations])
+        feature_NF = np.array([_features(cell.num_answer_tokens, cell.load) for cell in observations])
         log_N = np.log(np.array(seconds))
         centre_F, mean = feature_NF.mean(axis=0), log_N.mean()
         slope_F = _slopes(feature_NF - centre_F, log_N - mean)
@@ -51,7 +51,7 @@ class Timing(Document):
             intercept=float(mean - centre_F @ slope_F),
             length_exponent=float(slope_F[0]),
             load_exponent=float(slope_F[1]),
-            load=Span(smallest=math.exp(feature_NF[:, 1].min()), largest=math.exp(feature_NF[:, 1].max())),
+            load=Span.of([cell.load for cell in observations]),
             factor=math.exp(float(left_N.std())),
         )
 
@@ -62,14 +62,13 @@ class Timing(Document):
             need: what there is to learn.
             num_parameters: of the adapter.
         """
-        log_length, log_load = _features(need, num_parameters)
-        log_load = math.log(self.load.nearest(math.exp(log_load)))
+        log_length, log_load = _features(need.num_answer_tokens, self.load.nearest(need.bits / num_parameters))
         return math.exp(self.intercept + self.length_exponent * log_length + self.load_exponent * log_load)
 
 
-def _features(memory: Observation | Need, num_parameters: int) -> tuple[float, float]:
+def _features(num_answer_tokens: int, load: float) -> tuple[float, float]:
     """The logarithms of ℓ and of the bits a parameter."""
-    return math.log(memory.num_answer_tokens), math.log(memory.bits / num_parameters)
+    return math.log(num_answer_tokens), math.log(load)
 
 
 def _slopes(feature_NF: np.ndarray, target_N: np.ndarray) -> np.ndarray:
