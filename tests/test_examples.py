@@ -1,5 +1,6 @@
 """The example records are what their script makes, and can be learnt; the example grids can be swept."""
 
+import math
 import re
 import subprocess
 import sys
@@ -40,6 +41,15 @@ def test_the_laws_bars_have_sixteen_cells_for_each_of_three_kinds_of_text():
     ratios = [draft.task.model_dump()["random_ratio"] for draft in drafts]
     assert {ratio: ratios.count(ratio) for ratio in ratios} == {1.0: 16, 0.8: 16, 0.6: 16}
     assert {draft.run.method.name for draft in drafts} == {"sft"}
+
+
+def test_the_phone_books_of_the_law_all_get_three_thousand_steps():
+    drafts = expand(read_grid(EXAMPLES / "law_phonebook.yaml"))
+    steps = [
+        draft.run.learn.epochs * math.ceil(draft.task.model_dump()["num_pairs"] / draft.run.learn.batch_size)
+        for draft in drafts
+    ]
+    assert steps == pytest.approx([3000] * len(drafts), rel=0.01)
 
 
 def test_there_are_eight_scenarios():

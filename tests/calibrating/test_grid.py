@@ -6,6 +6,7 @@ from byheart.calibrating.grid import (
     LOADS,
     MOST_PAIRS,
     NUM_RANKS,
+    NUM_RANKS_OF_LARGEST,
     SAMPLES,
     grid_of,
     kind_of,
@@ -15,7 +16,7 @@ from byheart.calibrating.grid import (
 )
 from byheart.sweep.grid import expand, read_grid
 
-BITS = {"random": 20.0, "prose": 5.0, "phonebook": 35.0}
+BITS = {"random": 20.0, "prose": 5.0, "phonebook": 66.0}
 NONE_CAPPED = 10**6
 
 
@@ -29,16 +30,25 @@ def test_every_size_of_every_kind_meets_its_own_ranks():
     assert found == {
         (kind, size, rank)
         for kind in SAMPLES
-        for size in sizes(kind, BITS[kind], 2112)
-        for rank in ranks(size * BITS[kind], 2112)
+        for size, count in zip(sizes(kind, BITS[kind], 2112), (NUM_RANKS, NUM_RANKS, NUM_RANKS_OF_LARGEST), strict=True)
+        for rank in ranks(size * BITS[kind], 2112, count)
     }
-    assert len(found) == len(cells()) == len(SAMPLES) * len(LOADS) * NUM_RANKS
+    assert len(found) == len(cells()) == len(SAMPLES) * ((len(LOADS) - 1) * NUM_RANKS + NUM_RANKS_OF_LARGEST)
     assert {placement.layers for _, placement in cells()} == {"1"}
+
+
+def test_where_two_sizes_are_capped_to_one_it_is_the_largest():
+    sections = grid_of({}, BITS, 30_528, 700)["grids"]
+    prose = [section for section in sections if kind_of(section["task"]) == "prose"]
+    assert [(each["task"]["num_answer_tokens"], each["axes"]["lora_rank"]) for each in prose] == [
+        (611, [1, 2, 4]),
+        (700, [1, 2]),
+    ]
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_sizes_load_a_large_placement_as_wanted(kind):
-    found = [size * BITS[kind] / 38_000 for size in sizes(kind, BITS[kind], 38_000, NONE_CAPPED)]
+    found = [size * BITS[kind] / 20_000 for size in sizes(kind, BITS[kind], 20_000, NONE_CAPPED)]
     assert found == pytest.approx(list(LOADS), rel=0.02)
 
 
@@ -66,12 +76,11 @@ def test_a_memory_that_rank_one_holds_begins_there():
 
 @pytest.mark.parametrize("parameters_per_rank", [768, 30_528])
 def test_loads_reach_from_more_than_is_held_to_what_is_held(parameters_per_rank):
-    bits = {"long-context": {1.0: 20.0, 0.0: 5.0}}
     loads = []
     for task, placement in cells(parameters_per_rank):
-        unit = 35.0 if task["name"] == "phonebook" else bits[task["name"]][task["random_ratio"]]
-        size = task["num_pairs"] if task["name"] == "phonebook" else task["num_answer_tokens"]
-        loads.append(size * unit / (placement.lora_rank * parameters_per_rank))
+        kind = kind_of(task)
+        bits = task[size_field(kind)] * BITS[kind]
+        loads.append(bits / (placement.lora_rank * parameters_per_rank))
     assert max(loads) > 0.7
     assert min(loads) < 0.2
     assert sum(load > 0.5 for load in loads) >= 2

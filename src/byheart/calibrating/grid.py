@@ -6,7 +6,7 @@ content costs this base model, which is measured on a little of it; a placement 
 are worth the trouble all the same, at larger ranks:
 
     bits(size) = max(load · parameters at rank 1, floor)        a size: so many tokens, or pairs
-    ranks(size) = R, 2·R, 4·R                                   R: the largest power of two at which a parameter is
+    ranks(size) = R, 2·R, and of all but a kind's largest 4·R   R: the largest power of two at which a parameter is
                                                                 asked for `HEAVIEST` bits or more, or 1
 """
 
@@ -24,10 +24,12 @@ HEAVIEST = 0.7
 """Bits a parameter at the lowest rank, at least, where the size asks for so many: about what an adapter was seen to
 hold, so that learning fails there or nearly does, which is what takes longest."""
 NUM_RANKS = 3
-"""Of each size, each twice the one before."""
+"""Of a size, each twice the one before."""
+NUM_RANKS_OF_LARGEST = 2
+"""Of a kind's largest size: its third, where all is held again, takes longest and tells what the smaller sizes tell."""
 LONGEST_TOKENS = 1500
 """Of one answer: beyond it a cell takes longer than it is worth."""
-MOST_PAIRS = 1000
+MOST_PAIRS = 300
 FEWEST = 2
 """Tokens or pairs; of less nothing is to be learnt."""
 
@@ -61,18 +63,19 @@ def sizes(kind: str, bits_per_unit: float, parameters_per_rank: int, longest_tok
     return sorted({min(max(round(each / bits_per_unit), FEWEST), most) for each in bits})
 
 
-def ranks(bits: float, parameters_per_rank: int) -> list[int]:
+def ranks(bits: float, parameters_per_rank: int, count: int = NUM_RANKS) -> list[int]:
     """The ranks that a memory meets, rising.
 
     Args:
         bits: that the base model lacks for it.
         parameters_per_rank: of the placement.
+        count: of ranks.
 
-    >>> ranks(4000, 768), ranks(2000, 30528)
-    ([4, 8, 16], [1, 2, 4])
+    >>> ranks(4000, 768), ranks(2000, 30528, 2)
+    ([4, 8, 16], [1, 2])
     """
     lowest = 2 ** max(math.floor(math.log2(bits / (HEAVIEST * parameters_per_rank))), 0)
-    return [lowest * 2**power for power in range(NUM_RANKS)]
+    return [lowest * 2**power for power in range(count)]
 
 
 def grid_of(
@@ -89,9 +92,10 @@ def grid_of(
     sections = []
     for kind, sample in SAMPLES.items():
         unit = bits_per_unit[kind]
-        for size in sizes(kind, unit, parameters_per_rank, longest_tokens):
-            task = sample | {size_field(kind): size}
-            sections.append({"task": task, "axes": {"lora_rank": ranks(size * unit, parameters_per_rank)}})
+        *smaller, largest = sizes(kind, unit, parameters_per_rank, longest_tokens)
+        for size, count in [*((size, NUM_RANKS) for size in smaller), (largest, NUM_RANKS_OF_LARGEST)]:
+            axes = {"lora_rank": ranks(size * unit, parameters_per_rank, count)}
+            sections.append({"task": sample | {size_field(kind): size}, "axes": axes})
     return {"base": dict(base), "grids": sections}
 
 

@@ -235,10 +235,10 @@ Exit codes:
 
 CALIBRATE = """Run the cells that plans for a model and a placement need.
 
-Random text, prose and a phone book in three sizes, each at three ranks, learnt with the default settings: some are held
-with ease, some cannot be held. The cheapest cell is run first, and tells how long the rest may take. Ctrl-C ends after
-the cells under way, a second one at once; the same command goes on. Several --workers share the cores and are done
-sooner, while each cell takes longer than a run that has them all: plans tell times as they were then.
+Random text, prose and a phone book in three sizes, each at two or three ranks, learnt with the default settings: some
+are held with ease, some cannot be held. The cheapest cell is run first, and tells how long the rest may take. Ctrl-C
+ends after the cells under way, a second one at once; the same command goes on. Several --workers share the cores and
+are done sooner, while each cell takes longer than a run that has them all: plans tell times as they were then.
 
 \b
   byheart calibrate smollm2-135m
