@@ -97,6 +97,14 @@ def test_cells_that_all_hold_everything_tell_no_capacity():
         fit_forecast(held, "saturating")
 
 
+def test_a_loss_that_hardly_depends_on_the_room_tells_no_capacity():
+    """One cell among many that hold everything ends a little higher, and not the fullest."""
+    held = [replace(each, nll_after_nats=0.05 * each.nll_before_nats) for each in bending(0.5, 2.0)]
+    held[4] = replace(held[4], nll_after_nats=0.1 * held[4].nll_before_nats, num_certified=0)
+    with pytest.raises(LawError, match=r"bits a parameter would be, and none has more than 32; sweep lower ranks"):
+        fit_forecast(held, "saturating")
+
+
 def test_cells_without_a_law_are_refused_with_the_reason():
     left_out = r"left out: [1-9]\d* saturated, 0 not converged, [1-9]\d* with no fall"
     with pytest.raises(LawError, match=rf"0 different \(rank, length\) to fit.*{left_out}"):

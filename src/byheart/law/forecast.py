@@ -46,6 +46,9 @@ WAYS: tuple[Way, ...] = ("share", "all alike", "nearest group", "saturating")
 SHARE_LEFT = 0.01
 """Of the loss before: what a cell has to have left, beside that at which runs end, to tell where a capacity ends."""
 
+MOST_BITS = 32
+"""A parameter of an adapter has: where cells tell of a capacity beyond, they tell of none."""
+
 
 class ContentLaw(Document):
     """A law, and of what content it speaks."""
@@ -217,11 +220,20 @@ def _bending(selection: Selection, end_nats: float) -> Cells:
 
 
 def _capacity(cells: Cells, end_nats: float, *, is_robust: bool) -> Capacity:
-    """Of what can fall, the share that fell: a run ends above zero because it stops there, not for want of room."""
+    """Of what can fall, the share that fell: a run ends above zero because it stops there, not for want of room.
+
+    Raises:
+        LawError: the loss hardly depends on the room, so that the end of it lies anywhere.
+    """
     can_fall_N = np.maximum(cells.before_N - end_nats, cells.drop_N)
     cells = replace(cells, drop_N=cells.before_N * cells.drop_N / can_fall_N)
     curve = BitsCurve()
     constants = curve.constants(solve(curve, cells, is_robust=is_robust).x_P, cells)
+    if constants["bits_per_parameter"] > MOST_BITS:
+        raise LawError(
+            f"the cells do not tell where an adapter is full: {constants['bits_per_parameter']:.2g} bits a parameter "
+            f"would be, and none has more than {MOST_BITS}; sweep lower ranks or larger memories"
+        )
     return Capacity(**constants, parameters_per_rank=float(np.mean(cells.parameters_N / cells.size_N)))
 
 
