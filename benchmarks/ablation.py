@@ -75,6 +75,8 @@ def main() -> None:
     budget = {} if goes_on else {"learn": {"epochs": arguments.epochs, "max_growths": 0}}
     names = [EVERYTHING, *(name for name in arguments.without if name != EVERYTHING)]
     runs: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    told = ""
     for left_out, repeat in measure.alternating(names, arguments.repeats):
         saving = SAVINGS[left_out]
         config = merged({"seed": measure.FIRST_SEED + repeat, **saving.config}, budget)

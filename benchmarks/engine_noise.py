@@ -34,7 +34,7 @@ from byheart.export.llama_cpp import LlamaCpp, margin_nats
 from byheart.export.merging import merged
 from byheart.memory.encode import EncodedRecord
 from byheart.model.base import load
-from byheart.model.config import ModelConfig
+from byheart.model.config import Dtype, ModelConfig
 
 ENGINES = ("llama.cpp Q4_1", "llama.cpp Q8_0", "llama.cpp F16", "merged bfloat16", "torch float32")
 NUM_CANDIDATES = 50
@@ -47,7 +47,7 @@ Scores = tuple[list[float], list[float], bool]
 """Margins and probabilities of a record's answer tokens, and whether it was given back."""
 
 
-def torch_scores(bundle: Bundle, dtype: str) -> Iterator[Scores]:
+def torch_scores(bundle: Bundle, dtype: Dtype) -> Iterator[Scores]:
     """The adapter beside a base in ``dtype``."""
     base = load(ModelConfig(name=bundle.base.identity.name, dtype=dtype, device="cpu"))
     encoded, how = encoded_as_certified(bundle), bundle.manifest.run_config.certify

@@ -49,6 +49,7 @@ def main() -> None:
     if arguments.device == "cpu" or card["liger_kernel"] is None:
         chosen.pop(FUSED, None)
     runs: list[dict[str, Any]] = []
+    told = ""
     for name, repeat in measure.alternating(list(chosen), arguments.repeats):
         runs.append({"name": name, **_run(chosen[name], arguments, measure.FIRST_SEED + repeat)})
         rows = [row(each, chosen[each], shape, card, runs) for each in chosen if any(r["name"] == each for r in runs)]

@@ -30,6 +30,8 @@ def main() -> None:
     arguments = _arguments()
     name, pairs = measure.phonebook(arguments.records, max(arguments.sizes))
     runs: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    told = ""
     for size, repeat in measure.alternating(arguments.sizes, arguments.repeats):
         job = learning_run.Job(pairs[:size], {"seed": measure.FIRST_SEED + repeat}, arguments.threads)
         runs.append(learning_run.learnt(job))

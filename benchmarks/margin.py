@@ -32,6 +32,7 @@ def main() -> None:
     memories = {name: pairs[: arguments.num_records] for name, pairs in all_memories().items()}
     runs: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
+    told = ""
     for name, pairs in memories.items():
         for margin, repeat in measure.alternating(list(MARGINS), arguments.repeats):
             config = {"seed": measure.FIRST_SEED + repeat, "method": MARGINS[margin]}
@@ -46,8 +47,8 @@ def main() -> None:
 def all_memories() -> dict[str, list[measure.Pair]]:
     """The records of each memory."""
     _, scenarios = measure.phonebook(measure.EXAMPLES / "scenarios.jsonl", SIZES["eight scenarios"])
-    pairs = (measure.invented(SIZES["100 contacts"]), scenarios, list(short_texts(SIZES["30 short texts"])))
-    return dict(zip(SIZES, pairs, strict=True))
+    texts: list[measure.Pair] = list(short_texts(SIZES["30 short texts"]))
+    return dict(zip(SIZES, (measure.invented(SIZES["100 contacts"]), scenarios, texts), strict=True))
 
 
 def row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:

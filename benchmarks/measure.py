@@ -16,7 +16,10 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from byheart.memory.record import Prompt
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -24,7 +27,8 @@ PICTURES = HERE.parent / "docs" / "images"
 EXAMPLES = HERE.parent / "examples"
 FIRST_SEED = 42
 
-Pair = tuple[str, str]
+Pair = tuple["Prompt", str]
+_Side = TypeVar("_Side")
 
 
 def in_own_process(module: str, job: dict[str, Any], num_threads: int) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def commit() -> str | None:
     return f"{last}-dirty" if changed else last or None
 
 
-def alternating(sides: Sequence[str], repeats: int) -> list[tuple[str, int]]:
+def alternating(sides: Sequence[_Side], repeats: int) -> list[tuple[_Side, int]]:
     """Side and repeat in the order in which they run: every other repeat goes backwards.
 
     >>> alternating(["a", "b"], 2)
@@ -112,7 +116,9 @@ def phonebook(path: Path | None, num_records: int) -> tuple[str, list[Pair]]:
 
     if path is None:
         return "invented contacts", invented(num_records)
-    pairs = [(record.prompt, record.answer) for record in byheart.Memory.from_file(path).records[:num_records]]
+    pairs: list[Pair] = [
+        (record.prompt, record.answer) for record in byheart.Memory.from_file(path).records[:num_records]
+    ]
     if len(pairs) < num_records:
         raise SystemExit(f"{path} has {len(pairs):,} records, {num_records:,} are asked for; give another file")
     return path.name, pairs

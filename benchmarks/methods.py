@@ -55,6 +55,7 @@ def main() -> None:
         memory = byheart.Memory(memory.records[:QUICK_RECORDS])
     base = byheart.load_base(ModelConfig())
     rows: list[dict[str, Any]] = []
+    told = ""
     for setup, settings in SETUPS.items():
         for method in METHODS:
             config = merged(settings, {"method": {"name": method}, "learn": {"epochs": epochs}})

@@ -156,13 +156,13 @@ def steps_of(stage: Stage, base: Base, memory: Any, config: RunConfig) -> Iterat
         yield take_step
 
 
-def _milliseconds(take_step: Callable[[], None]) -> float:
+def _milliseconds(take_step: Callable[[], object]) -> float:
     begun = time.perf_counter()
     take_step()
     return 1000 * (time.perf_counter() - begun)
 
 
-def shares(take_step: Callable[[], None], num_steps: int) -> dict[str, float]:
+def shares(take_step: Callable[[], object], num_steps: int) -> dict[str, float]:
     """Of the time of some steps, what each of `KINDS` takes; together 1."""
     # What lies between operations is the time of "steps" itself.
     processor = [torch.profiler.ProfilerActivity.CPU]
@@ -172,7 +172,7 @@ def shares(take_step: Callable[[], None], num_steps: int) -> dict[str, float]:
     ):
         for _ in range(num_steps):
             take_step()
-    seconds = dict.fromkeys(KINDS, 0.0)
+    seconds: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     for event in profile.key_averages(group_by_input_shape=True):
         seconds[kind(event.key, event.input_shapes)] += event.self_cpu_time_total
     total = sum(seconds.values())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -37,11 +37,13 @@ class Stopwatch(Watch):
         super().__init__()
         self.race, self.begun_cpu, self.finishing_seconds = race, time.process_time(), 0.0
 
-    def phase(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    @contextmanager
+    def phase(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
         """Notes how long a phase took."""
         if name == "certifying":
             self.race.outcome.cpu_seconds = time.process_time() - self.begun_cpu
-        return super().phase(name, total)
+        with super().phase(name, total) as advance:
+            yield advance
 
     def epoch(self, event: Any) -> None:
         """Notes an epoch's end."""

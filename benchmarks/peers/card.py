@@ -91,7 +91,7 @@ def _product_rate(device: str) -> float:
         finish(device)
         begun = time.perf_counter()
         for _ in range(NUM_PRODUCTS):
-            a @ b
+            torch.matmul(a, b)
         finish(device)
         seconds.append(time.perf_counter() - begun)
     return NUM_PRODUCTS * 2 * num_rows**3 / min(seconds[1:])

@@ -7,7 +7,7 @@ answers only.
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from typing import Any, cast
 
 from peers.race import Race
 
@@ -59,7 +59,7 @@ def run(race: Race) -> None:
         trainer = Trainer(
             model=get_peft_model(base.model, lora),
             args=TrainingArguments(**arguments(race, directory), remove_unused_columns=False),
-            train_dataset=list(encoded.records),
+            train_dataset=cast(Any, list(encoded.records)),
             data_collator=collate,
             callbacks=[RaceCallback(race)],
         )

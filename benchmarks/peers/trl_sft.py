@@ -29,7 +29,8 @@ def run(race: Race) -> None:
     """Trains until the race ends."""
     import datasets
     from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     from peers.callback import RaceCallback, arguments
 

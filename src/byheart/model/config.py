@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, PositiveInt, field_validator
 
 from byheart.settings import Settings
 
 DEFAULT_MODEL = "smollm2-135m"
+Dtype: TypeAlias = Literal["auto", "bfloat16", "float32", "float16"]
 
 
 class ModelConfig(Settings):
@@ -19,7 +20,7 @@ class ModelConfig(Settings):
     """A short name, a directory (kept as its absolute path), or a hub id."""
     revision: str | None = None
     """The hub's branch, tag or commit."""
-    dtype: Literal["auto", "bfloat16", "float32", "float16"] = "auto"
+    dtype: Dtype = "auto"
     """auto: bfloat16 where the processor multiplies it fast (AMX, AVX512-BF16, CUDA), else float32."""
     device: str = "auto"
     """auto: cuda, then mps, then cpu; or any torch device."""
