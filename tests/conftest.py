@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -15,6 +16,10 @@ from byheart.memory.records import Memory
 from byheart.model.base import Base, load
 from byheart.model.config import ModelConfig
 from tokenizers_for_tests import chat_tokenizer
+
+# How long an example takes is the machine's matter: no test fails by it.
+hypothesis.settings.register_profile("byheart", deadline=None)
+hypothesis.settings.load_profile("byheart")
 
 PAIRS = [
     ("Where is the key?", "under the 3rd stone"),

@@ -209,7 +209,7 @@ def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path, afte
 
 
 @given(st.dictionaries(st.text().filter(lambda key: key not in ("kind", "schema_version")), VALUES, max_size=4))
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_json_is_read_back_as_it_was_written(tmp_path: Path, content: dict[str, Any]) -> None:
     write_json(tmp_path / "a.json", "certificate", 1, content)
     assert read_json(tmp_path / "a.json", "certificate", 1) == content
@@ -277,7 +277,7 @@ def test_a_file_that_is_no_certificate_is_refused_by_name(tmp_path: Path, conten
 
 
 @given(st.binary(max_size=60))
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_lies_in_its_place_is_refused_as_no_artefact(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ArtifactError):

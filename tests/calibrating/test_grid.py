@@ -48,7 +48,7 @@ def test_where_two_sizes_are_capped_to_one_it_is_the_largest():
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_sizes_load_a_large_placement_as_wanted(kind):
-    found = [size * BITS[kind] / 20_000 for size in sizes(kind, BITS[kind], 20_000, NONE_CAPPED)]
+    found = [size * BITS[kind] / 38_000 for size in sizes(kind, BITS[kind], 38_000, NONE_CAPPED)]
     assert found == pytest.approx(list(LOADS), rel=0.02)
 
 

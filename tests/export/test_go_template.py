@@ -62,7 +62,7 @@ def conversations(draw, with_system: bool):
 
 
 @pytest.mark.parametrize("template", [CHATML, LLAMA3, QWEN3])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(turns=conversations(with_system=True))
 def test_go_writes_what_the_chat_template_writes(template, turns):
     render = renderer(template)
@@ -70,7 +70,7 @@ def test_go_writes_what_the_chat_template_writes(template, turns):
     assert in_ollama(pieces, turns) == render(turns) == pieces.render(turns)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(turns=conversations(with_system=False))
 def test_a_template_without_system_turns_too(turns):
     render = renderer(GEMMA)

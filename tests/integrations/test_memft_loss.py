@@ -121,7 +121,7 @@ def test_batches_of_equally_many_tokens_accumulate_as_our_own_do(
 
 
 @given(cut=st.integers(1, 3), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_sft_does_not_mind_how_a_step_is_cut_into_batches(cut, seed):
     logits, labels = random_batch(num_rows=4, seed=seed)
     num_items = int((labels[:, 1:] != IGNORED).sum())
@@ -132,7 +132,7 @@ def test_sft_does_not_mind_how_a_step_is_cut_into_batches(cut, seed):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_it_is_the_weighted_mean_over_shifted_labels(seed):
     logits, labels = random_batch(seed=seed)
     nll = nll_of(logits, labels)

@@ -105,7 +105,7 @@ def test_a_value_within_a_span_is_not_beyond_it():
     assert [Span(smallest=2, largest=8).nearest(value) for value in (1, 5, 9)] == [2, 5, 8]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 10**5), st.floats(0.05, 20.0), st.lists(st.integers(1, 512), min_size=2, unique=True))
 def test_more_rank_never_promises_less(length, nll_nats, ranks):
     rows = planned(Need(1, length, nll_nats), ranks).ranks

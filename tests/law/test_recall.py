@@ -74,7 +74,7 @@ RECALLS = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 1), st.integers(1, 512), st.integers(1, 10**6), st.floats(0.01, 30.0))
 def test_more_rank_is_never_less_likely(which: int, rank: int, length: int, nll_nats: float):
     recall, forecast = RECALLS[which]

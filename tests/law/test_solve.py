@@ -33,7 +33,7 @@ def positive(observations):
 
 
 @given(LAWS)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_known_constants_come_back_from_clean_cells(law):
     found = solved(positive(observed(law, nll_before_nats=2000.0)))
     assert found.rank_exponent == pytest.approx(law.rank_exponent, abs=1e-3)
@@ -43,7 +43,7 @@ def test_known_constants_come_back_from_clean_cells(law):
 
 
 @given(LAWS, SEEDS)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_exponents_come_back_within_a_tenth_from_one_percent_of_noise(law, seed):
     found = solved(positive(observed(law, noise=0.01, seed=seed, nll_before_nats=2000.0)))
     assert found.rank_exponent == pytest.approx(law.rank_exponent, abs=0.1)
@@ -51,7 +51,7 @@ def test_exponents_come_back_within_a_tenth_from_one_percent_of_noise(law, seed)
 
 
 @given(LAWS, SEEDS)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_a_plain_fit_is_no_farther_from_the_cells_than_the_truth(law, seed):
     cells = as_cells(positive(observed(law, noise=0.05, seed=seed, nll_before_nats=2000.0)))
     squares = float(np.sum(residuals(CURVE, solve(CURVE, cells, is_robust=False).x_P, cells) ** 2))

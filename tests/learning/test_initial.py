@@ -36,7 +36,7 @@ def test_rows_are_blind_to_the_mean():
 
 
 @given(factor=st.floats(0.01, 100.0))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_size_of_activations_does_not_matter(factor):
     def handed_on(input_ND):
         torch.manual_seed(0)

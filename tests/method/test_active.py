@@ -1,5 +1,5 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byheart.method.active import ActiveSet
@@ -18,14 +18,12 @@ def standing(p: list[float], last_seen: int = 0) -> Standing:
 
 
 @given(probabilities, rests, epochs, seeds)
-@settings(deadline=None)
 def test_active_records_are_always_visited(p: list[float], rest_epochs: int, epoch: int, seed: int) -> None:
     visited = set(ActiveSet(WANTED, rest_epochs)(epoch, standing(p), seed).tolist())
     assert visited >= {i for i, each in enumerate(torch.tensor(p)) if not each > WANTED}
 
 
 @given(st.lists(probabilities.map(tuple), min_size=1, max_size=8), rests, epochs, seeds)
-@settings(deadline=None)
 def test_no_record_rests_longer_whatever_its_standing(
     histories: list[tuple[float, ...]], rest_epochs: int, first: int, seed: int
 ) -> None:
@@ -40,7 +38,6 @@ def test_no_record_rests_longer_whatever_its_standing(
 
 
 @given(probabilities, rests, epochs, seeds)
-@settings(deadline=None)
 def test_an_epoch_names_distinct_records_and_at_least_one(
     p: list[float], rest_epochs: int, epoch: int, seed: int
 ) -> None:
@@ -50,7 +47,6 @@ def test_an_epoch_names_distinct_records_and_at_least_one(
 
 
 @given(probabilities, rests, epochs, seeds, st.integers(0, 1000))
-@settings(deadline=None)
 def test_the_same_epoch_standing_and_seed_give_the_same_records(
     p: list[float], rest_epochs: int, epoch: int, seed: int, noise: int
 ) -> None:
@@ -60,7 +56,6 @@ def test_the_same_epoch_standing_and_seed_give_the_same_records(
 
 
 @given(st.integers(1, 100), rests, epochs, seeds)
-@settings(deadline=None)
 def test_every_epoch_replays_the_same_share_of_the_records(
     num_records: int, rest_epochs: int, epoch: int, seed: int
 ) -> None:

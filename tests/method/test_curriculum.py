@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byheart.errors import SettingsError
@@ -32,7 +32,6 @@ def test_the_papers_stages_at_1k_show_a_fifth_more_at_each_boundary() -> None:
 
 
 @given(st.integers(1, 120), st.integers(1, 20), STAGES)
-@settings(deadline=None)
 def test_the_number_of_records_equals_the_oracle(
     num_records: int, batch_size: int, stages: tuple[list[float], list[int]]
 ) -> None:
@@ -43,7 +42,6 @@ def test_the_number_of_records_equals_the_oracle(
 
 
 @given(st.integers(1, 120), st.integers(1, 20), STAGES, st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_every_epoch_shows_a_prefix_of_one_shuffle_and_the_last_shows_all_of_it(
     num_records: int, batch_size: int, stages: tuple[list[float], list[int]], seed: int
 ) -> None:
@@ -55,7 +53,6 @@ def test_every_epoch_shows_a_prefix_of_one_shuffle_and_the_last_shows_all_of_it(
 
 
 @given(st.integers(1, 120), st.integers(1, 20), STAGES)
-@settings(deadline=None)
 def test_a_stage_holds_whole_batches_and_at_least_one(
     num_records: int, batch_size: int, stages: tuple[list[float], list[int]]
 ) -> None:

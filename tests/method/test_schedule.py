@@ -1,5 +1,5 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byheart.method.schedule import AllRecords, Standing
@@ -38,7 +38,6 @@ def test_epochs_are_counted_in_int64_and_probabilities_in_fp32() -> None:
 
 
 @given(st.integers(1, 50), st.integers(0, 1000), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_all_records_visits_every_record_once_in_every_epoch(num_records: int, epoch: int, seed: int) -> None:
     index_S = AllRecords()(epoch, Standing.unseen(num_records), seed)
     assert sorted(index_S.tolist()) == list(range(num_records))

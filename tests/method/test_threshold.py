@@ -14,7 +14,7 @@ NLLS = st.lists(st.one_of(st.floats(0, 20, width=32), st.floats(0.6875, 0.75, wi
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_weights_equal_the_oracle(seed: int, sft_when_none_active: bool) -> None:
     weighting = Threshold(sft_when_none_active=sft_when_none_active)
     for step in random_run(seed, num_steps=5, longest=20):
@@ -24,7 +24,6 @@ def test_weights_equal_the_oracle(seed: int, sft_when_none_active: bool) -> None
 
 
 @given(NLLS, st.sampled_from([0.0, 0.1, 0.3]))
-@settings(deadline=None)
 def test_a_token_past_the_threshold_weighs_nothing_and_gets_no_gradient(nll: list[float], margin: float) -> None:
     weighting = Threshold(critical_nll_nats(margin))
     nll_A = torch.tensor(nll, requires_grad=True)

@@ -21,7 +21,6 @@ def test_objective_of_the_papers_worked_example() -> None:
 
 
 @given(NLL_AND_WEIGHT, st.sampled_from([0.0, 0.01, 1.0]))
-@settings(deadline=None)
 def test_objective_equals_the_oracle(tokens: list[tuple[float, float]], epsilon: float) -> None:
     nll, weights = [list(column) for column in zip(*tokens, strict=True)]
     expected = oracle.objective(nll, weights, epsilon)
@@ -30,7 +29,6 @@ def test_objective_equals_the_oracle(tokens: list[tuple[float, float]], epsilon:
 
 
 @given(st.lists(NLL, min_size=1, max_size=40), st.sampled_from([0.0, 0.01]))
-@settings(deadline=None)
 def test_objective_is_exactly_zero_without_gradient_where_no_token_counts(nll: list[float], epsilon: float) -> None:
     nll_A = torch.tensor(nll, requires_grad=True)
     value = objective(nll_A, torch.zeros(len(nll)), epsilon)
@@ -45,7 +43,6 @@ def test_objective_of_no_tokens_at_all_is_zero() -> None:
 
 
 @given(NLL_AND_WEIGHT)
-@settings(deadline=None)
 def test_gradient_of_the_objective_is_each_tokens_share_of_the_weight(tokens: list[tuple[float, float]]) -> None:
     nll, weights = [list(column) for column in zip(*tokens, strict=True)]
     nll_A = torch.tensor(nll, requires_grad=True)
@@ -63,7 +60,7 @@ def test_no_gradient_flows_through_weights_that_were_computed_with_one() -> None
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_sft_objective_is_the_mean_loss(seed: int) -> None:
     tokens = random_run(seed, num_steps=1)[0].packed()
     weighting = Uniform()

@@ -36,7 +36,7 @@ def windows(first_errors: Sequence[int | None]) -> list[int]:
 
 
 @given(SEEDS, st.booleans(), st.sampled_from([0, 5]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_weights_equal_the_oracle_over_many_steps(seed: int, state_by_slot: bool, skip_last_tokens: int) -> None:
     weighting = SlidingWindow(state_by_slot=state_by_slot, skip_last_tokens=skip_last_tokens)
     state: WeightingState = {}
@@ -49,7 +49,7 @@ def test_weights_equal_the_oracle_over_many_steps(seed: int, state_by_slot: bool
 
 
 @given(SEEDS, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_order_of_records_in_a_batch_changes_nothing(seed: int, rng: random.Random) -> None:
     state: WeightingState = {}
     other_state: WeightingState = {}
@@ -62,7 +62,7 @@ def test_the_order_of_records_in_a_batch_changes_nothing(seed: int, rng: random.
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_company_of_a_record_in_its_batch_changes_nothing(seed: int) -> None:
     state: WeightingState = {}
     alone_state: WeightingState = {}
@@ -84,7 +84,7 @@ def assert_same_weights(left: Mapping[str, list[float]], right: Mapping[str, lis
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_records_outside_the_batch_keep_their_state(seed: int) -> None:
     state: WeightingState = {}
     for step in random_run(seed, num_steps=8):
@@ -96,7 +96,7 @@ def test_records_outside_the_batch_keep_their_state(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_run_goes_on_from_a_state_that_went_through_json(seed: int) -> None:
     run = random_run(seed, num_steps=8)
     state: WeightingState = {}

@@ -37,7 +37,7 @@ def identities(found: list[Draft]) -> set[str]:
 
 
 @given(AXES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_there_is_one_cell_for_each_combination(axes):
     found = drafts(axes=axes)
     assert len(found) == math.prod(map(len, axes.values()))
@@ -45,7 +45,7 @@ def test_there_is_one_cell_for_each_combination(axes):
 
 
 @given(AXES, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_order_changes_which_cells_there_are(axes: dict[str, list[Any]], rng: random.Random):
     turned = list(axes.items())
     rng.shuffle(turned)

@@ -1,13 +1,12 @@
 from itertools import islice
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byheart.tasks.draws import Draws
 
 
 @given(st.integers(0, 300), st.integers(0, 2**31 - 1))
-@settings(deadline=None)
 def test_an_order_has_every_number_once(number, seed):
     assert sorted(Draws("any", seed).order(number)) == list(range(number))
 

@@ -31,7 +31,7 @@ def test_five_hundred_are_learnt_and_five_hundred_others_asked_for():
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**31 - 1))
 @example(num_pairs=9000, num_unseen=1000, seed=42)  # all the points there are
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_no_unseen_pair_is_learnt_and_each_comes_once(num_pairs, num_unseen, seed):
     learnt, unseen = both(num_pairs=num_pairs, num_unseen=num_unseen, seed=seed)
     prompts = [record.prompt for memory in (learnt, unseen) for record in memory]

@@ -26,14 +26,14 @@ def num_learnt(memory: Memory, tokenizer) -> int:
 
 
 @given(TOKENIZERS, st.integers(1, 150), st.floats(0, 1), st.integers(0, 2**31 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_answer_has_exactly_the_tokens_asked_for(tokenizer, num_tokens, ratio, seed):
     config = LongContextConfig(num_answer_tokens=num_tokens, random_ratio=ratio, seed=seed)
     assert num_learnt(build(config, tokenizer()), tokenizer()) == num_tokens
 
 
 @given(TOKENIZERS, st.integers(1, 300))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_without_random_tokens_it_is_the_beginning_of_the_text(tokenizer, num_tokens):
     assert read_text(None).startswith(answer(tokenizer, num_answer_tokens=num_tokens))
 

@@ -28,7 +28,7 @@ def test_there_are_names_for_the_largest_of_the_papers_books():
 
 
 @given(SEEDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_no_name_and_no_number_comes_twice(seed):
     people = list(islice(contacts(seed), 8000))
     assert len({person.prompt for person in people}) == len({person.answer for person in people}) == 8000
@@ -46,7 +46,7 @@ def test_a_record_is_a_name_with_a_colon_and_ten_digits():
 
 
 @given(SEEDS, st.integers(20, 200), st.integers(0, 200))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_smaller_book_is_the_beginning_of_a_larger_one(seed, num_tokens, num_more):
     small = book(num_answer_tokens=num_tokens, seed=seed).records
     large = book(num_answer_tokens=num_tokens + num_more, seed=seed).records

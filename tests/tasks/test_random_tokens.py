@@ -30,7 +30,7 @@ def survives(ids: list[int], tokenizer) -> bool:
 
 
 @given(TOKENIZERS, st.integers(1, 80), SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_random_tokens_survive_being_text(tokenizer, num_tokens, seed):
     with undisturbed(tokenizer()):
         ids = random_ids(num_tokens, tokenizer(), seed)
@@ -39,7 +39,7 @@ def test_random_tokens_survive_being_text(tokenizer, num_tokens, seed):
 
 
 @given(TOKENIZERS, st.floats(0, 1), SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_just_the_share_is_replaced_and_all_survives_being_text(tokenizer, ratio, seed):
     ids = encoded(TEXT, tokenizer())
     with undisturbed(tokenizer()):
@@ -49,7 +49,7 @@ def test_just_the_share_is_replaced_and_all_survives_being_text(tokenizer, ratio
 
 
 @given(TOKENIZERS, st.lists(st.floats(0, 1), min_size=2, max_size=4), SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_a_smaller_ratio_replaces_a_larger_one_replaces_too(tokenizer, ratios, seed):
     ids = encoded(TEXT, tokenizer())
     places = []
@@ -61,7 +61,7 @@ def test_what_a_smaller_ratio_replaces_a_larger_one_replaces_too(tokenizer, rati
 
 
 @given(TOKENIZERS, st.floats(0.1, 0.9), SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_character_of_several_tokens_is_replaced_whole(tokenizer, ratio, seed):
     ids = encoded(CHINESE, tokenizer())
     assert len(ids) > len(CHINESE)
@@ -93,7 +93,6 @@ def test_where_no_text_is_found_it_is_said(monkeypatch):
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.lists(st.integers(0, 3), max_size=12))
-@settings(deadline=None)
 def test_no_difference_is_found_where_there_is_none_and_one_where_there_is(ids, again):
     differences = list(random_tokens._differences(ids, again))
     if ids == again:

@@ -26,10 +26,10 @@ hold, so that learning fails there or nearly does, which is what takes longest."
 NUM_RANKS = 3
 """Of a size, each twice the one before."""
 NUM_RANKS_OF_LARGEST = 2
-"""Of a kind's largest size: its third, where all is held again, takes longest and tells what the smaller sizes tell."""
+"""Of a kind's largest size, whose cells take longest: where all is held again the smaller sizes tell as much."""
 LONGEST_TOKENS = 1500
 """Of one answer: beyond it a cell takes longer than it is worth."""
-MOST_PAIRS = 300
+MOST_PAIRS = 1000
 FEWEST = 2
 """Tokens or pairs; of less nothing is to be learnt."""
 
