@@ -4,11 +4,12 @@
 
 A hundred names and numbers (`measure.phonebook`), byheart's defaults, and each of `SAVINGS` left out in turn. Some have
 a setting. Those that have none are taken from the `SplitModel` that `byheart.job` is given: `learning_run.py` puts its
-own function in the place of `split` there, which changes a field of what `split` returns, and nothing else. With the
-shared prompt goes the attention that is made for it, plain products for short rows; the model's own takes its place.
-Two savings have no switch and no row of their own: that attention, and batches of records of similar length
-(`memory/buckets.py`). A rate that falls linearly does so over half of the budget, as the setting has it. Two rows leave
-nothing out: they have batches of half and of twice as many records, by which the default is judged.
+own function in the place of `split` there, which changes a field of what `split` returns, and nothing else; short rows
+are given the attention of long ones by `shared_prompt.as_if_long`. With the shared prompt goes the attention that is
+made for it; the model's own takes its place. Two savings have no row: batches of records of similar length, since names
+and numbers all are, and the gradient of weighted tokens alone, which is of steps over the whole vocabulary. A rate that
+falls linearly does so over half of the budget, as the setting has it. Two rows leave nothing out: they have batches of
+half and of twice as many records, by which the default is judged.
 
 Reported are the seconds of an epoch that visits every record, and the seconds until certified, as `learning_run.py`
 counts them. A saving can shorten an epoch (shared prompt, cache, …) or the way there (first weights, resting). The
@@ -43,17 +44,20 @@ class Saving:
         label: what tables call the run without it.
         config: the settings that switch it off.
         exchanged: the fields of the `SplitModel` that do, where there is no setting.
+        attends_as_long: what does for short rows' plain products.
     """
 
     label: str
     config: dict[str, Any] = field(default_factory=dict)
     exchanged: dict[str, Any] = field(default_factory=dict)
+    attends_as_long: bool = False
 
 
 EVERYTHING = "everything"
 SAVINGS = {
     EVERYTHING: Saving("everything on"),
     "shared-prompt": Saving("without the shared prompt", exchanged={"shares_prompt": False}),
+    "short-attention": Saving("short rows attend as long ones", attends_as_long=True),
     "unread": Saving("last layer at all positions", exchanged={"skips_unread": False}),
     "shortlist": Saving("without the shortlist", {"learn": {"shortlist": False}}),
     "initial": Saving("random first weights", {"learn": {"initial": "random"}}),
@@ -80,7 +84,7 @@ def main() -> None:
     for left_out, repeat in measure.alternating(names, arguments.repeats):
         saving = SAVINGS[left_out]
         config = merged({"seed": measure.FIRST_SEED + repeat, **saving.config}, budget)
-        job = learning_run.Job(pairs, config, arguments.threads, saving.exchanged)
+        job = learning_run.Job(pairs, config, arguments.threads, saving.exchanged, saving.attends_as_long)
         runs.append({"without": left_out, **learning_run.learnt(job)})
         measured = [each for each in names if any(run["without"] == each for run in runs)]
         rows = [row(each, runs) for each in measured]

@@ -10,6 +10,7 @@ libraries and the model have been loaded.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,12 +33,14 @@ class Job:
         config: settings of `byheart.learn`; what is not here is its default.
         num_threads: of torch.
         exchanged: fields of the `SplitModel` that are given another value: savings that have no setting.
+        attends_as_long: whether rows behind the shared prompt have the attention of long ones, however short they are.
     """
 
     pairs: list[measure.Pair]
     config: dict[str, Any] = field(default_factory=dict)
     num_threads: int = 1
     exchanged: dict[str, Any] = field(default_factory=dict)
+    attends_as_long: bool = False
 
 
 class Watch:
@@ -48,15 +51,19 @@ class Watch:
         phases: begin and end of each phase, by name.
         cpu_seconds: of this process from the call to the last epoch's end, its looks among them.
         events: byheart's own of each epoch.
+        told_memory: how much memory learning would take, as byheart said before the first step.
     """
 
     def __init__(self) -> None:
         self.begun, self.begun_cpu = time.perf_counter(), time.process_time()
         self.phases: dict[str, list[float]] = {}
         self.events: list[Any] = []
+        self.told_memory: str | None = None
 
     def say(self, sentence: str) -> None:
-        """Nothing to note."""
+        """Notes how much memory was told."""
+        if told := re.match("about (.+) of memory", sentence):
+            self.told_memory = told[1]
 
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -96,6 +103,7 @@ def main(asked: Path, outcome: Path) -> None:
 
     import byheart
     from byheart.config import RunConfig
+    from byheart.model.shared_prompt import as_if_long
 
     job = Job(**json.loads(asked.read_text(encoding="utf-8")))
     torch.set_num_threads(job.num_threads)
@@ -103,7 +111,8 @@ def main(asked: Path, outcome: Path) -> None:
     memory = byheart.Memory.from_pairs([(prompt, answer) for prompt, answer in job.pairs])
     base = byheart.load_base(RunConfig.build(job.config).model)
     marked_bytes = measure.resident_bytes_marked()
-    with _exchanging(job.exchanged) if job.exchanged else nullcontext():
+    attention = as_if_long() if job.attends_as_long else nullcontext()
+    with _exchanging(job.exchanged) if job.exchanged else nullcontext(), attention:
         watch = Watch()
         bundle = byheart.learn(memory, base, config=job.config, reporter=watch)
     result = {
@@ -115,6 +124,7 @@ def main(asked: Path, outcome: Path) -> None:
         "num_visits": sum(event.num_visited_records for event in watch.events),
         "peak_bytes": measure.peak_bytes(),
         "peak_above_model_bytes": measure.peak_above(marked_bytes),
+        "told_memory": watch.told_memory,
         "stop_reason": bundle.manifest.stop_reason,
         "bits": bundle.manifest.bits,
         **bundle.summary(),

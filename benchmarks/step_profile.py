@@ -4,7 +4,7 @@
 
 Steps of ten names and numbers at byheart's defaults, rank 16, on the embedded model. `STAGES` switches on what a step
 can be switched: the cut, the shared prompt together with the last layer that works where it is read, the shortlist.
-Short rows' attention and batches of similar length have no switch; they are on in every stage.
+Short rows' attention (on behind the shared prompt) and batches of similar length are not switched.
 
 The milliseconds are a median of steps without a profiler, the stages alternating. The shares are of the same steps
 under torch's profiler, which slows small operations most: they say what is large, and are no milliseconds. Kinds are

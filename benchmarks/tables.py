@@ -22,6 +22,7 @@ TABLES = {
     "growth": "growth.text",
     "margin": "margin.text",
     "methods": "methods.text",
+    "outliers": "outliers.text",
     "planner": "planner.text",
     "step_profile": "step_profile.text",
     "time_to_exact": "time_to_exact.text",

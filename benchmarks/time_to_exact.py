@@ -131,9 +131,9 @@ def _was_cut_off(run: dict[str, Any]) -> bool:
 
 
 def _can_be_exact(run: dict[str, Any]) -> bool:
-    """Whether a side's settings were exact in its recorded grid; settings that nobody chose are taken to be."""
+    """Whether a side's settings were exact, here or in its recorded grid; those that nobody chose are taken to be."""
     side, settings = run["job"]["side"], run["job"]["settings"]
-    if not _points(side):
+    if run["is_exact"] or not _points(side):
         return True
     return any(each["is_exact"] and each["job"]["settings"] == settings for each in _tried(_grid_file(side)))
 
@@ -161,7 +161,7 @@ def _chosen(row: dict[str, Any]) -> str:
     points, told = _points(row["side"]), _point(row["settings"])
     if not points:
         return f"{told}."
-    tried = [run["job"]["settings"] for run in _tried(_grid_file(row["side"]))]
+    tried = [row["settings"], *(run["job"]["settings"] for run in _tried(_grid_file(row["side"])))]
     return f"{told}; of the {len(points)} points of its grid {sum(each in tried for each in points)} were run."
 
 
@@ -229,10 +229,15 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
     runs = _tried(path)
     for settings in _points(side):
         asked = (settings, arguments.records.name, arguments.num_records, arguments.threads)
-        if all(tuple(run["job"][name] for name in _ASKED) != asked for run in runs):
+        if not any(tuple(run["job"][name] for name in _ASKED) == asked and _is_settled(run, runs) for run in runs):
             runs.append(run_side(side, settings, arguments, measure.FIRST_SEED))
             measure.write(path, runs)
     print(measure.publish(path, runs, grid_text(runs)))
+
+
+def _is_settled(run: dict[str, Any], runs: list[dict[str, Any]]) -> bool:
+    """Whether a point need not be run again: it came to its end, or was cut off when it could be the best no more."""
+    return not _was_cut_off(run) or any(each["is_exact"] and each["seconds"] <= run["seconds"] for each in runs)
 
 
 def grid_text(runs: list[dict[str, Any]]) -> str:
@@ -241,7 +246,7 @@ def grid_text(runs: list[dict[str, Any]]) -> str:
     cells = [
         [
             _point(run["job"]["settings"]),
-            f"{run['epochs']}, exact" if run["is_exact"] else f"{run['epochs']}, {run['best_num_exact']} right at best",
+            f"{run['epochs']}, {_how_it_ended(run)}",
             f"{run['seconds']:.0f}",
             f"{run['cpu_seconds']:.0f}",
             measure.megabytes(run["peak_bytes"]),
@@ -253,6 +258,12 @@ def grid_text(runs: list[dict[str, Any]]) -> str:
     missing = [_point(each) for each in _points(side) if each not in settings]
     not_run = f"Of the grid not run: {'; '.join(missing)}." if missing else "All of the grid has been run."
     return f"{measure.table(names, cells)}\n\n{importlib.import_module(SIDES[side]).LABEL}. {not_run}"
+
+
+def _how_it_ended(run: dict[str, Any]) -> str:
+    if run["is_exact"]:
+        return "exact"
+    return f"{run['best_num_exact']} right at best{', then cut off' if _was_cut_off(run) else ''}"
 
 
 def _point(settings: dict[str, Any]) -> str:

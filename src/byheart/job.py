@@ -143,7 +143,7 @@ class Job:
         placement = resolve(self.config.placement, self.base.model, choice.lora_rank)
         if (plan := choice.plan) is None:
             return _Sized(placement, choice.reason, nll_before_N)
-        planned = Planned.of(plan.at(choice.lora_rank).model_dump(), extrapolates=plan.extrapolates)
+        planned = Planned.of(plan.at(choice.lora_rank).model_dump(), plan.lora_rank)
         return _Sized(placement, choice.reason, nll_before_N, planned)
 
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:

@@ -3,7 +3,7 @@ more than it needs is certified in fewer epochs, and where nothing is calibrated
 
 With the default placement on the embedded model a hundred numbers are certified well within the default budget at
 0.0070 bits a parameter, the densest that was measured so. The density below is one of 0.01, as digits were counted
-before, in the bits of `byheart.memory.information`. Denser adapters hold the same, given time; see docs/engine.md.
+before, in the bits of `byheart.memory.information`. Denser adapters hold the same, given time; see docs/law.md.
 """
 
 from __future__ import annotations

@@ -67,7 +67,13 @@ def test_its_cells_are_run_with_learnings_own_settings_and_found_by_a_plan(confi
     assert calibration.parameters_per_rank == 192
 
 
-def test_the_time_is_told_by_the_cheapest_cell_that_came_to_its_end(config, tiny_base):
+def test_the_cheapest_cell_is_run_first_and_then_the_dearest(config, tiny_base):
+    cheapest, *others = (cell.work for cell in prepared(config, tiny_base, Silent()))
+    assert cheapest <= min(others)
+    assert others == sorted(others, reverse=True)
+
+
+def test_the_time_is_told_by_the_first_cell_that_came_to_its_end(config, tiny_base):
     listener = Listener()
     failed, first, *rest = prepared(config, tiny_base, listener)
 
@@ -75,14 +81,15 @@ def test_the_time_is_told_by_the_cheapest_cell_that_came_to_its_end(config, tiny
         """Each in a hundred seconds and a quarter of its budget, but for the cheapest, which fails."""
         if job.name == failed.name:
             return Outcome(job.name, error="no room")
-        epochs = first.run.learn.budget_epochs(len(job.records)) // 4
         found = outcome(job)
         return replace(found, numbers={**(found.numbers or {}), "seconds": 100.0, "epochs": epochs})
 
+    budget = first.run.learn.budget_epochs(len(first.memory))
+    epochs = budget // 4
     calibrate(config, engine=InProcess(slow), reporter=listener)
     (told,) = [sentence for sentence in listener.sentences if "by what one took" in sentence]
     seconds = 100 * (failed.work + sum(cell.work for cell in rest)) / first.work
-    minutes, most = math.ceil(seconds / 60), math.ceil(4 * seconds / 60)
+    minutes, most = math.ceil(seconds / 60), math.ceil(budget / epochs * seconds / 60)
     assert f"100 s, the others take about {minutes} min if they end as early" in told
     assert told.endswith(f"at most {most} min")
 

@@ -1,12 +1,17 @@
 import json
+import re
 
 import pytest
 
+from byheart.cli.plan import print_plan
+from byheart.cli.screens import Screen
+from byheart.cli.wording import clock
 from byheart.config import RunConfig
 from byheart.law.plan import Need
 from byheart.model.placement import resolve
 from byheart.planning.calibration import user_directory
 from byheart.planning.planner import plan_for
+from byheart.planning.timing import Timing
 from plans_for_tests import calibration_of, cell, forecast_of, saturated_or_lost, simulated
 
 
@@ -62,6 +67,23 @@ def test_the_table_marks_the_chosen_rank_and_a_sentence_names_it(plan, calibrate
     assert len(marked) == 1
     assert f"Rank {marked[0][0]} is the smallest that reaches the goal" in result.stdout
     assert "carry no law" in result.stdout
+
+
+def test_on_a_terminal_the_chosen_rank_is_bold_and_times_say_whose_they_are(calibrated, monkeypatch):
+    calibration = calibrated(simulated(), forecast_of(simulated()))
+    timing = Timing.of(calibration.observations, [1.0 + cell.num_answer_tokens for cell in calibration.cells])
+    calibration = calibration.model_copy(update={"timing": timing})
+    made = plan_for(Need(10, 100, 6.0), calibration)
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    terminal = Screen()
+    with terminal.capture() as captured:
+        print_plan(terminal, made, calibration)
+    told = captured.get()
+    assert [int(rank) for rank in re.findall(r"^\x1b\[1m *(\d+)", told, re.MULTILINE)] == [made.lora_rank]
+    assert made.chosen.seconds is not None
+    assert clock(made.chosen.seconds) in told
+    assert "Times are those of the calibration's machine" in told
 
 
 @pytest.mark.parametrize("out", [".", "plan.pdf", "here"])

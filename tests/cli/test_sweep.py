@@ -99,6 +99,46 @@ def test_ctrl_c_ends_after_the_cell_under_way_and_the_same_command_goes_on(write
     assert json.loads(result.stdout)["num_done"] == 6
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see which processes are left")
+def test_a_command_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(write_grid, tmp_path, invoke):
+    grid, out = write_grid(axes={"lora_rank": [1, 2, 3, 4, 5, 6]}), tmp_path / "out"
+    arguments = [sys.executable, "-m", "byheart", "sweep", str(grid), "--workers", "1", "--out"]
+    with subprocess.Popen([*arguments, str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for_a_result(out, process)
+        process.kill()
+        process.wait(timeout=60)
+        assert any(not in_session(process.pid) or time.sleep(0.1) for _ in range(600)), "a worker outlives its sweep"
+    num_done = len(list(out.glob("cells/*/result.json")))
+    assert 1 <= num_done < 6
+    again = invoke("sweep", grid, "--workers", "1", "--out", out, "--json")
+    assert again.exit_code == 0, again.output
+    assert f"{num_done} of 6 cells have a result already" in again.stderr
+    assert invoke("sweep", grid, "--workers", "1", "--out", tmp_path / "unbroken").exit_code == 0
+    assert told_of(out) == told_of(tmp_path / "unbroken")
+
+
+def in_session(session: int) -> list[str]:
+    """Commands of the processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = path.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, _, its_session = rest.split()[:4]
+        if int(its_session) == session and state != "Z":
+            found.append(name)
+    return found
+
+
+def told_of(out: Path) -> list[dict]:
+    """The table without what differs each time."""
+    differs = {"seconds", "train_seconds", "peak_memory_bytes", "attempts", "num_threads"}
+    return [
+        {name: value for name, value in row.items() if name not in differs} for row in read_results(out).to_pylist()
+    ]
+
+
 def wait_for_a_result(out: Path, process: subprocess.Popen[str]) -> None:
     for _ in range(2400):
         if any(out.glob("cells/*/result.json")):

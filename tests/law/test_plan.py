@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byheart.errors import LawError, SettingsError
-from byheart.law.forecast import Forecast
+from byheart.law.forecast import Capacity, Forecast
 from byheart.law.plan import Need, Plan, Span, Spans, make_plan
 from byheart.law.recall import Recall, fit_recall
 from laws_for_tests import PARAMETERS_EACH_RANK
@@ -91,6 +91,15 @@ def test_how_far_a_plan_extrapolates_is_told(need, beyond):
     assert plan.extrapolations == pytest.approx(beyond)
     assert plan.extrapolates == bool(beyond)
     assert plan.chosen.extrapolation == max(beyond.values(), default=1.0)
+
+
+def test_a_rank_that_counts_by_its_bits_a_parameter_alone_is_beyond_none_that_was_calibrated():
+    capacity = Capacity(bits_per_parameter=1.0, load_exponent=2.0, parameters_per_rank=PARAMETERS_EACH_RANK)
+    forecast = Forecast(way="saturating", laws=(), capacity=capacity, num_cells=12, errors={})
+    recall = RECALL.model_copy(update={"reading": "law"})
+    assert planned(recall=recall, forecast=forecast).at(64).extrapolation == 1
+    assert planned(recall=recall).at(64).extrapolation == 2
+    assert planned(recall=fit_recall(saturated_or_lost()), forecast=None).at(64).extrapolation == 2
 
 
 def test_an_adapter_fuller_than_any_cell_is_told_and_a_roomier_one_is_not():

@@ -3,13 +3,14 @@
 # ruff: noqa: N802 - a fixture named as the tensor it gives
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from byheart.model import shared_prompt
 from byheart.model.adapter import attached
-from byheart.model.shared_prompt import Rows, causal_mask
+from byheart.model.shared_prompt import Rows, as_if_long, causal_mask
 from byheart.model.split import SplitModel, split
 from models_for_tests import FAMILIES, all_close, awake, close, placed, random_tokens, small
 from oracles import whole_model
@@ -35,7 +36,15 @@ def tokens_BT() -> torch.Tensor:
     return tokens_BT
 
 
+@pytest.fixture(params=[nullcontext, as_if_long], ids=["as short", "as long"])
+def attention(request):
+    """Rows attend by plain products, as short ones do, or as long ones and a GPU's do."""
+    with request.param():
+        yield
+
+
 @pytest.mark.parametrize("cut", [None, 0, 2])
+@pytest.mark.usefixtures("attention")
 def test_logits_are_those_of_each_row_alone(model, tokens_BT, cut):
     parts = SplitModel(model, cut, **EVERYTHING)
     reading_BT = torch.rand(3, 21 - NUM_SHARED, generator=torch.Generator().manual_seed(3)) < 0.5
@@ -45,6 +54,7 @@ def test_logits_are_those_of_each_row_alone(model, tokens_BT, cut):
     assert close(logits_AV, expected_BTV[:, NUM_SHARED:][reading_BT])
 
 
+@pytest.mark.usefixtures("attention")
 def test_gradients_are_those_of_each_row_alone(model, tokens_BT):
     adapter = awake(placed(model, layers="top:2"))
     reading_BT = torch.rand(3, 21 - NUM_SHARED, generator=torch.Generator().manual_seed(3)) < 0.5

@@ -5,6 +5,9 @@ import pytest
 
 from byheart.config import RunConfig
 from byheart.errors import ArtifactError, LawError
+from byheart.law.forecast import fit_forecast
+from byheart.law.plan import Need
+from byheart.law.recall import fit_recall
 from byheart.planning import calibration as module
 from byheart.planning.calibration import Calibration, calibrate_command, differing, find, settings_of
 from byheart.planning.planner import plan_for
@@ -106,12 +109,27 @@ def test_the_command_that_makes_one_has_what_is_no_default():
     assert calibrate_command(RunConfig.build(None, model="my model; x")) == "byheart calibrate 'my model; x'"
 
 
-def test_those_that_ship_with_the_package_can_be_read_and_give_plans():
-    from byheart.law.plan import Need
+SHIPPED = list(module.directories()[-1].glob("*.json"))
 
-    paths = list(module.directories()[-1].glob("*.json"))
-    assert len(paths) >= 2, "the default placement has one, and the paper's probe"
-    for path in paths:
-        shipped = Calibration.read(path)
-        assert path.name == shipped.subject.file_name
-        assert plan_for(Need(1, 100, 3.0), shipped).ranks
+
+def test_the_default_placement_and_the_papers_probe_have_one_that_ships():
+    assert {tuple(Calibration.read(path).subject.layers) for path in SHIPPED} == {(20,), (27, 28, 29)}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_those_that_ship_are_of_the_settings_that_runs_have_now(path):
+    shipped = Calibration.read(path)
+    assert path.name == shipped.subject.file_name
+    assert differing(settings_of(RunConfig()), shipped.settings) == []
+    assert plan_for(Need(1, 100, 3.0), shipped).ranks
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_those_that_ship_have_the_curves_that_their_own_cells_give(path):
+    shipped = Calibration.read(path)
+    forecast = fit_forecast(shipped.observations)
+    assert forecast.capacity is not None
+    assert forecast.capacity.model_dump() == pytest.approx(shipped.forecast.capacity.model_dump(), rel=1e-3)
+    recall = fit_recall(shipped.observations, forecast)
+    assert recall.reading == shipped.recall.reading
+    assert recall.constants == pytest.approx(shipped.recall.constants, rel=1e-3)

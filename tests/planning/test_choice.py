@@ -4,6 +4,7 @@ from byheart.config import RunConfig
 from byheart.errors import InterruptedRunError
 from byheart.export.bundle import FIRST_RANK_FILE, Bundle
 from byheart.law.plan import Need
+from byheart.learning.growth import Growth
 from byheart.pipeline import learn
 from byheart.planning.choice import Choice, first_rank
 from byheart.planning.planner import plan_for
@@ -62,6 +63,22 @@ def test_the_manifest_says_what_was_planned(stored, tiny_base, tiny_memory, tmp_
     )
     assert planned.probability == pytest.approx(chosen.at(planned.lora_rank).probability, abs=1e-6)
     assert planned.predicted_nll_nats is None
+    assert planned.planned_lora_rank == chosen.lora_rank
+    assert planned.extrapolates == (chosen.at(planned.lora_rank).extrapolation > 1)
+
+
+def test_an_adapter_that_was_planned_too_small_grows_and_the_manifest_has_both(
+    tiny_base, tiny_memory, tmp_path, by_bits, monkeypatch
+):
+    monkeypatch.setattr("byheart.planning.choice.find", lambda *_: by_bits)
+    monkeypatch.setattr("byheart.planning.choice.RANKS", (1,))
+    monkeypatch.setattr("byheart.planning.choice.rank_for", lambda *_: (1, "one"))
+    learn(tiny_memory, tiny_base, out=tmp_path, layers="all", config={"learn": {"epochs": 1, "max_growths": 1}})
+    manifest = Bundle.read(tmp_path, tiny_base).manifest
+    assert manifest.plan is not None
+    assert manifest.plan.lora_rank == manifest.plan.planned_lora_rank == 1
+    assert manifest.growths == (Growth(1, 1, 2),)
+    assert manifest.placement["lora_rank"] == 2
 
 
 def test_what_another_run_left_in_the_directory_is_not_taken(tiny_base, outline, config, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from byheart.errors import SettingsError
-from byheart.sweep.driver import Sweep
+from byheart.sweep.driver import Sweep, sweep
 from byheart.sweep.engines import Job
 from byheart.sweep.grid import Resources
 from byheart.sweep.progress import Silent, Standing
@@ -148,3 +148,17 @@ def test_without_ray_the_mend_is_told(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'byheart\[ray\]'"):
         RayEngine(Resources())
+
+
+def test_both_engines_give_equal_rows(tiny_model_directory, tmp_path, monkeypatch):
+    monkeypatch.setattr("byheart.sweep.local.num_cores", lambda: 1)  # as many threads as Ray gives a task
+    base = {
+        "model": {"name": str(tiny_model_directory), "dtype": "float32", "device": "cpu"},
+        "placement": {"layers": "all"},
+        "learn": {"epochs": 3, "batch_size": 4},
+    }
+    grid = {"base": base, "task": {"name": "phonebook", "num_pairs": 4}, "axes": {"lora_rank": [1, 2]}}
+    for engine in ("local", "ray"):  # Ray's without an address: a cluster of the sweep's own
+        results = sweep(grid, tmp_path / engine, engine=engine, num_workers=1)
+        assert [result.error for result in results] == [None, None]
+    assert rows_of(tmp_path / "ray") == rows_of(tmp_path / "local")

@@ -103,7 +103,8 @@ def kept_bits(path: Path, config: RunConfig, measure: Callable[[], dict[str, flo
 def prepared(
     config: RunConfig, base: Base, outline: Placement, bits: Mapping[str, float], reporter: SweepReporter
 ) -> list[Cell]:
-    """The cells of a calibration, sized for this base model and placement, the cheapest first.
+    """The cells of a calibration, sized for this base model and placement: the cheapest first, which tells how long the
+    others may take, then the dearest, so that no worker is left alone with one of those at the end.
 
     Args:
         config: of a run as it is to be planned.
@@ -128,7 +129,8 @@ def prepared(
             f"to hold about {HEAVIEST:g}: if all cells are held, nothing is known of where recall ends, and there will "
             "be no calibration; fewer --layers or --modules are filled sooner"
         )
-    return sorted(cells, key=lambda cell: cell.work)
+    cheapest, *others = sorted(cells, key=lambda cell: cell.work)
+    return [cheapest, *reversed(others)]
 
 
 def run(

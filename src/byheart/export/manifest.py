@@ -71,18 +71,22 @@ class Planned(_Plain):
 
     lora_rank: PositiveInt
     """The adapter began with."""
+    planned_lora_rank: PositiveInt | None = None
+    """The smallest that was planned to do: where it is less, more was taken since learning is quicker with room. Null
+    in older manifests."""
     probability: FiniteFloat
-    """That every record would be certified at this rank."""
+    """That every record would be certified at the rank it began with."""
     predicted_nll_nats: FiniteFloat | None
     """Mean loss after learning; null where the calibration carries no law."""
     extrapolates: bool
-    """Whether the memory, or the rank, was outside what was calibrated."""
+    """Whether the memory, or the rank it began with, was outside what was calibrated."""
 
     @classmethod
-    def of(cls, chosen: dict[str, Any], *, extrapolates: bool) -> Self:
-        """Of a `byheart.law.plan.PlannedRank`, plain."""
-        names = cls.model_fields.keys() & chosen.keys()
-        return cls(extrapolates=extrapolates, **{name: chosen[name] for name in names})
+    def of(cls, taken: dict[str, Any], planned_lora_rank: int) -> Self:
+        """Of a `byheart.law.plan.PlannedRank`, plain, and the rank that the plan has."""
+        names = cls.model_fields.keys() & taken.keys()
+        told = {name: taken[name] for name in names}
+        return cls(planned_lora_rank=planned_lora_rank, extrapolates=taken["extrapolation"] > 1, **told)
 
 
 class Summary(_Plain):

@@ -95,7 +95,7 @@ class Forecast(Document):
     """That it was fitted to."""
     errors: dict[Way, NonNegativeFloat]
     """Root mean square error on groups that were left out, a share of the loss before, by way; empty where there is
-    but one group. A way that could not be fitted without some group is absent."""
+    but one group, or no way could be fitted without some group. A way that could not is absent."""
 
     def times_paid(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> float:
         """How many times over the law pays for what there is to lose. In the paper's form ΔL / L_before, unclipped;
@@ -128,7 +128,7 @@ class Forecast(Document):
 
     def nll_interval(self, size: float, num_answer_tokens: float, nll_before_nats: float) -> Interval | None:
         """That loss with one root mean square error of groups that were left out to either side, between where runs end
-        that recall everything and all there was; None where there was no group to leave out.
+        that recall everything and all there was; None where no group could be left out.
         """
         if (error := self.errors.get(self.way)) is None:
             return None

@@ -126,7 +126,8 @@ class PlannedRank(Document):
     """About, on a machine like the calibration's; null where that is not known."""
     extrapolation: float = Field(ge=1)
     """Factor by which this rank, the length, the loss before or the bits to learn lie outside what was calibrated, or
-    by which it is fuller than any cell was; the largest of the five, 1 where all are within."""
+    by which it is fuller than any cell was; the largest of the five, 1 where all are within. The rank counts where a
+    curve reads it by itself; one that reads bits a parameter knows no other rank."""
 
     @property
     def told_probability(self) -> str:
@@ -219,9 +220,12 @@ def make_plan(
         for name in ("num_answer_tokens", "nll_before_nats", "bits")
     }
 
+    reads_load_alone = recall.reading == "law" and forecast is not None and forecast.capacity is not None
+
     def beyond_at(rank: int) -> dict[str, float]:
+        rank_beyond = 1.0 if reads_load_alone else spans.lora_rank.beyond(rank)
         load = spans.overfilled(need.bits / (rank * parameters_per_rank))
-        return {"lora_rank": spans.lora_rank.beyond(rank), **memory_beyond, "load": load}
+        return {"lora_rank": rank_beyond, **memory_beyond, "load": load}
 
     planned = [
         PlannedRank(

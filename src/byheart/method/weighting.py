@@ -32,8 +32,9 @@ class TokenBatch:
     """The answer tokens of one batch as the adapter predicts them now: all that a weighting may look at.
 
     Attributes:
-        nll_A: negative log likelihood of each answer token in nats; fp32, detached.
-        is_argmax_A: whether the answer token is the most probable one; bool.
+        nll_A: negative log likelihood of each answer token in nats; fp32, detached. With the shortlist an estimate.
+        is_argmax_A: whether the answer token is the most probable one; bool. With the shortlist among its words alone,
+            but for methods of `MethodConfig.needs_argmax`, whose steps go without it.
         record_A: index into ``record_ids`` of the record each token belongs to; int64, non-decreasing.
         position_A: place of each token in its record's answer, from 0; int64.
         record_ids: the batch's records in order.
