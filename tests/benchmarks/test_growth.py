@@ -2,10 +2,13 @@
 
 # pyright: reportMissingImports=false
 
+import sys
 from dataclasses import fields
 
 import ablation
 import growth
+import learning_run
+import measure
 import pytest
 
 from byheart.config import RunConfig
@@ -63,3 +66,11 @@ def test_every_saving_that_is_left_out_is_a_setting_or_a_field_there_is():
         assert saving.exchanged.keys() <= names
         changes = [saving.config, saving.exchanged, saving.attends_as_long]
         assert sum(map(bool, changes)) == (name != ablation.EVERYTHING)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how far memory has risen")
+def test_the_memory_that_is_told_before_the_first_step_is_kept():
+    _, pairs = measure.phonebook(None, 8)
+    run = learning_run.learnt(learning_run.Job(pairs, {"learn": {"epochs": 2, "max_growths": 0}}))
+    told_bytes = 1e6 * float(run["told_memory"].removesuffix(" MB"))
+    assert told_bytes / 4 < run["peak_above_model_bytes"] < 1.2 * told_bytes

@@ -77,3 +77,14 @@ def test_no_more_than_a_chunk_of_logits_is_kept_for_the_backward_pass():
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         token_losses(lambda final: final @ words_VD.T, final_AD, target_A, chunk_tokens=10)
     assert max(kept) < 10 * 50
+
+
+def test_without_a_gradient_the_losses_are_the_same_to_the_last_bit():
+    final_AD, words_VD, target_A = some(num_tokens=150)
+    nll_A, is_argmax_A = token_losses(lambda final: final @ words_VD.T, final_AD, target_A)
+    with torch.no_grad():
+        looked_A, seen_A = token_losses(lambda final: final @ words_VD.T, final_AD, target_A)
+        none_A, _ = token_losses(lambda final: final @ words_VD.T, final_AD[:0], target_A[:0])
+    assert torch.equal(looked_A, nll_A)
+    assert torch.equal(seen_A, is_argmax_A)
+    assert len(none_A) == 0

@@ -29,6 +29,8 @@ from byheart.model.base import Base
 from byheart.model.split import SplitModel
 
 LOGIT_CHUNK_TOKENS = 512
+SCORED_TOKENS = 64
+"""Of them scored at once: in fp32, several times over."""
 
 
 def certify(
@@ -103,8 +105,13 @@ def score_records(
             tokens = whole.prefix(batch.tokens_BT.to(base.device))
             final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
             parts = [
-                score(whole.head(final_AD[chunk]), target_A[chunk])
-                for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS))
+                score(logits_CV, target_C)
+                for chunk_AD, chunk_A in zip(
+                    final_AD.split(LOGIT_CHUNK_TOKENS), target_A.split(LOGIT_CHUNK_TOKENS), strict=True
+                )
+                for logits_CV, target_C in zip(
+                    whole.head(chunk_AD).split(SCORED_TOKENS), chunk_A.split(SCORED_TOKENS), strict=True
+                )
             ]
         scores = TokenScores.joined(parts).cpu()
         for row, index in enumerate(indices):

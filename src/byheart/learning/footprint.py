@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
-from byheart.learning.loss import CHUNK_TOKENS
+from byheart.learning.loss import CHUNK_TOKENS, LOOKED_AT_TOKENS
 from byheart.model.adapter import Adapter, attached
 from byheart.model.shared_prompt import Rows
 from byheart.model.split import SplitModel
@@ -30,6 +30,9 @@ _SLACK, _SLACK_BYTES = 1.1, 2**25
 """What a step takes beside what it keeps, measured: 3 % to 10 %, and 26 MB for the smallest."""
 _COPIES = 7
 """Of an adapter, fp32: its weights, gradient, two moments and mean, and a look's copy of them and its rounding."""
+_KEPT_ON_CPU_BYTES = 400_000_000
+"""By libraries: the kernels that oneDNN compiles for each shape, and what the allocator does not give back. Measured
+over whole runs, 250 to 500 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,8 @@ def needed_bytes(
     split_model: SplitModel, adapter: Adapter, activations: ActivationCache, step_bytes: int, certify_tokens: int
 ) -> int:
     """About how much memory learning takes beside the model, on the model's device: the cached states where they are in
-    memory, the adapter with all that belongs to it, and the larger of a step and a pass that looks at all records.
+    memory, the adapter with all that belongs to it, the larger of a step and a pass that looks at all records, and on a
+    CPU what libraries keep.
 
     Args:
         split_model: the model.
@@ -142,10 +146,11 @@ def needed_bytes(
     model = split_model.model
     embedding, itemsize = model.get_output_embeddings().weight, model.dtype.itemsize
     num_words, num_hidden = embedding.shape
-    # Of a pass without gradient: the logits of a chunk, and some states of a batch's positions.
+    # Of a pass without gradient: a chunk's logits, in fp32 those of some of its tokens, and a batch's states.
     num_tokens = min(CHUNK_TOKENS, sum(len(record.answer_ids) for record in activations.memory.records))
-    look_bytes = num_tokens * num_words * (itemsize + 2 * _FP32)
+    look_bytes = num_words * (2 * num_tokens * itemsize + min(num_tokens, LOOKED_AT_TOKENS) * 4 * _FP32)
     look_bytes += max(PREFIX_BATCH_TOKENS, certify_tokens) * num_hidden * itemsize * 16
     adapter_bytes = sum(weight.nbytes for weight in adapter.parameters()) * _COPIES
     cache_bytes = 0 if activations.file is not None else activations.hidden_PD.nbytes
-    return cache_bytes + adapter_bytes + max(step_bytes, look_bytes)
+    kept_bytes = _KEPT_ON_CPU_BYTES if model.device.type == "cpu" else 0
+    return cache_bytes + adapter_bytes + max(step_bytes, look_bytes) + kept_bytes

@@ -78,7 +78,7 @@ def principal_rows(input_ND: Tensor, num_rows: int) -> Tensor:
     return row_RD * (SPREAD / (spread_R.square().mean() / len(input_ND)).sqrt())
 
 
-def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCache) -> list[Tensor]:
+def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCache) -> Iterator[Tensor]:
     """What each site of the adapter is given, at positions of records from all of the memory: input_ND by site."""
     lengths = activations.lengths
     chosen = range(0, len(lengths), max(1, len(lengths) * _FEWEST_EACH // MOST_POSITIONS))
@@ -92,18 +92,18 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
         num_all = layout.num_shared + layout.num_rows * layout.num_each
 
         def keep(site: int, input_BTD: Tensor, own_N: Tensor = own_N, num_all: int = num_all) -> None:
-            flat_ND = input_BTD.flatten(0, -2).float().cpu()
-            # A last layer's MLP is given the positions that are read, and nothing else.
-            seen[site].append(flat_ND[own_N] if len(flat_ND) == num_all else flat_ND)
+            flat_ND = input_BTD.flatten(0, -2)
+            # A last layer's MLP is given the positions that are read, and nothing else. A copy in any case, in the
+            # model's dtype: fp32 would be the most memory that learning takes.
+            seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND.clone().cpu())
 
         with _watched(adapter, split_model.model, keep):
             split_model.suffix(hidden, batch.predicting_A)
-    # An expert that no record asks has no inputs.
-    nothing = [torch.empty(0, site.num_in) for site in adapter.placement.sites]
-    return [
-        torch.cat([none_ND, *parts])[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)]
-        for none_ND, parts in zip(nothing, seen, strict=True)
-    ]
+    for site, parts in zip(adapter.placement.sites, seen, strict=True):
+        # An expert that no record asks has no inputs.
+        none_ND = torch.empty(0, site.num_in, dtype=split_model.model.dtype)
+        yield torch.cat([none_ND, *parts])[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)].float()
+        parts.clear()
 
 
 @contextlib.contextmanager

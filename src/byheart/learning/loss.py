@@ -20,6 +20,8 @@ from byheart.learning.shortlist import Shortlist
 from byheart.method.weighting import CERTIFIED_PROBABILITY
 
 CHUNK_TOKENS = 512
+LOOKED_AT_TOKENS = 64
+"""Of a chunk, whose logits are in fp32 at once where no gradient is taken."""
 
 
 def by_record(nll_A: Tensor, record_A: Tensor, num_records: int) -> tuple[Tensor, Tensor]:
@@ -60,17 +62,24 @@ def token_losses(
         is_argmax_A: whether the target has the largest logit, bool.
     """
 
-    def one_chunk(final_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
-        if shortlist is None:
-            logits_CV = head(final_CD).float()
-            is_argmax_C = logits_CV.argmax(-1) == target_C
-        else:
-            logits_CV = head(final_CD, shortlist.word_K).float()
-            target_C = shortlist.place(target_C)
-            is_argmax_C = logits_CV.argmax(-1) == target_C
+    def of_logits(logits_CV: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
+        logits_CV = logits_CV.float()
+        is_argmax_C = logits_CV.argmax(-1) == target_C
+        if shortlist is not None:
             logits_CV = logits_CV + shortlist.weight_log_K
         # Not logsumexp less the logit: that rounds at the size of the logits, which can put a tie above p = 0.5.
         return F.cross_entropy(logits_CV, target_C, reduction="none"), is_argmax_C
+
+    def one_chunk(final_CD: Tensor, target_C: Tensor) -> tuple[Tensor, Tensor]:
+        if shortlist is None:
+            logits_CV = head(final_CD)
+        else:
+            logits_CV, target_C = head(final_CD, shortlist.word_K), shortlist.place(target_C)
+        if torch.is_grad_enabled() or not len(target_C):
+            return of_logits(logits_CV, target_C)
+        parts = zip(logits_CV.split(LOOKED_AT_TOKENS), target_C.split(LOOKED_AT_TOKENS), strict=True)
+        nll, is_argmax = zip(*(of_logits(*part) for part in parts), strict=True)
+        return torch.cat(nll), torch.cat(is_argmax)
 
     if len(target_A) <= chunk_tokens:
         return one_chunk(final_AD, target_A)
