@@ -4,8 +4,8 @@
 #   make test    the whole test suite
 #   make lint    formatting, lint, types
 #   make bench   the benchmarks, hours: byheart beside its peers, its growth, its savings, where a step's time goes, its
-#                methods, its capacity, its margin, and where there is a GPU that (make bench QUICK=1: a small version of
-#                each, minutes, which says what it leaves out)
+#                methods, capacity, margin and planner, the law with a bad cell, and where there is a GPU that
+#                (make bench QUICK=1: a small version of each, minutes, which says what it leaves out)
 #   make lock    pin the dependencies anew, from pyproject.toml
 
 PYTHON ?= python3
@@ -53,6 +53,7 @@ bench: setup
 	$(BIN)/python benchmarks/methods.py examples/contacts.jsonl --out $(RESULTS)/methods_$(CONTACTS).json $(QUICKLY)
 	$(BIN)/python benchmarks/capacity.py $(QUICKLY)
 	$(BIN)/python benchmarks/margin.py $(QUICKLY)
+	$(BIN)/python benchmarks/outliers.py $(QUICKLY)
 	$(BIN)/python benchmarks/planner.py $(QUICKLY)
 ifdef QUICK
 	$(BIN)/python benchmarks/gpu.py --shape tiny --max-epochs 3 --out $(RESULTS)/gpu_quick.json

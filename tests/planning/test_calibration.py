@@ -128,6 +128,8 @@ def test_those_that_ship_are_of_the_settings_that_runs_have_now(path):
 def test_those_that_ship_have_the_curves_that_their_own_cells_give(path):
     shipped = Calibration.read(path)
     forecast = fit_forecast(shipped.observations)
+    assert shipped.forecast is not None
+    assert shipped.forecast.capacity is not None
     assert forecast.capacity is not None
     assert forecast.capacity.model_dump() == pytest.approx(shipped.forecast.capacity.model_dump(), rel=1e-3)
     recall = fit_recall(shipped.observations, forecast)

@@ -104,18 +104,17 @@ def score_records(
         with contextlib.nullcontext() if adapter is None else attached(base.model, adapter):
             tokens = whole.prefix(batch.tokens_BT.to(base.device))
             final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
-            parts = [
-                score(logits_CV, target_C)
-                for chunk_AD, chunk_A in zip(
-                    final_AD.split(LOGIT_CHUNK_TOKENS), target_A.split(LOGIT_CHUNK_TOKENS), strict=True
-                )
-                for logits_CV, target_C in zip(
-                    whole.head(chunk_AD).split(SCORED_TOKENS), chunk_A.split(SCORED_TOKENS), strict=True
-                )
-            ]
+            parts: list[TokenScores] = []
+            for chunk in _slices(len(target_A), LOGIT_CHUNK_TOKENS):
+                logits_CV, target_C = whole.head(final_AD[chunk]), target_A[chunk]
+                parts += (score(logits_CV[each], target_C[each]) for each in _slices(len(target_C), SCORED_TOKENS))
         scores = TokenScores.joined(parts).cpu()
         for row, index in enumerate(indices):
             yield index, scores[batch.record_A == row]
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, length, size))
 
 
 def all_above(base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig, probability: float) -> bool:
