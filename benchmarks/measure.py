@@ -100,8 +100,14 @@ def _status_bytes(name: str) -> int:
 
 
 def machine() -> str:
-    """Where the figures come from."""
-    return f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores"
+    """Where the figures come from; with the processor's name where the system tells it."""
+    cores = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores"
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return cores
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{cores} of {names[0]}" if names else cores
 
 
 def phonebook(path: Path | None, num_records: int) -> tuple[str, list[Pair]]:

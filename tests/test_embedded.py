@@ -14,6 +14,7 @@ from byheart.memory.encode import encode
 from byheart.memory.records import Memory
 from byheart.model.base import Base, load
 from byheart.model.config import ModelConfig
+from byheart.model.split import split
 from byheart.pipeline import learn
 from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
@@ -53,6 +54,11 @@ def test_the_base_is_the_chat_model_it_is_said_to_be(base):
     assert (base.identity.name, base.identity.architecture) == ("smollm2-135m", "LlamaForCausalLM")
     assert (base.model.config.num_hidden_layers, base.model.config.hidden_size) == (30, 576)
     assert base.tokenizer.chat_template
+
+
+def test_every_saving_gives_its_logits_whatever_processor_this_is(base):
+    parts = split(base.model, base.model.config.num_hidden_layers - 3)
+    assert (parts.cut, parts.shares_prompt, parts.skips_unread, parts.picks_words) == (27, True, True, True)
 
 
 def test_it_says_what_it_knows_before_it_learns(base):

@@ -2,7 +2,7 @@
 
 # pyright: reportMissingImports=false
 
-import sys
+import os
 from dataclasses import fields
 
 import ablation
@@ -13,6 +13,7 @@ import pytest
 
 from byheart.config import RunConfig
 from byheart.model.split import SplitModel
+from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
 SHOWN = {
     "train_seconds": 9.0,
@@ -68,7 +69,8 @@ def test_every_saving_that_is_left_out_is_a_setting_or_a_field_there_is():
         assert sum(map(bool, changes)) == (name != ablation.EVERYTHING)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how far memory has risen")
+@NEEDS_EMBEDDED_MODEL
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not tell how far it rose")
 def test_the_memory_that_is_told_before_the_first_step_is_kept():
     _, pairs = measure.phonebook(None, 8)
     run = learning_run.learnt(learning_run.Job(pairs, {"learn": {"epochs": 2, "max_growths": 0}}))

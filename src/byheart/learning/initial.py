@@ -83,18 +83,21 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
     lengths = activations.lengths
     chosen = range(0, len(lengths), max(1, len(lengths) * _FEWEST_EACH // MOST_POSITIONS))
     seen: list[list[Tensor]] = [[] for _ in adapter.placement.sites]
+    # Of all sites that see every position the same share is kept; what few positions others see is thinned at the end.
+    num_seen, stride = 0, max(1, sum(lengths[i] for i in chosen) // MOST_POSITIONS)
     for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS):
         indices = [chosen[place] for place in places]
         batch, hidden = activations.batch(indices)
         layout = hidden.layout
         own_BT = torch.arange(layout.num_each) < torch.tensor([lengths[i] for i in indices])[:, None]
         own_N = own_BT.flatten().nonzero()[:, 0] + layout.num_shared
+        own_N, num_seen = own_N[-num_seen % stride :: stride], num_seen + len(own_N)
         num_all = layout.num_shared + layout.num_rows * layout.num_each
 
         def keep(site: int, input_BTD: Tensor, own_N: Tensor = own_N, num_all: int = num_all) -> None:
             flat_ND = input_BTD.flatten(0, -2)
             # A last layer's MLP is given the positions that are read, and nothing else. A copy in any case, in the
-            # model's dtype: fp32 would be the most memory that learning takes.
+            # model's dtype: in fp32 these copies would be learning's peak.
             seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND.clone().cpu())
 
         with _watched(adapter, split_model.model, keep):
