@@ -162,7 +162,7 @@ def _chosen(row: dict[str, Any]) -> str:
     if not points:
         return f"{told}."
     tried = [row["settings"], *(run["job"]["settings"] for run in _tried(_grid_file(row["side"])))]
-    return f"{told}; of the {len(points)} points of its grid {sum(each in tried for each in points)} were run."
+    return f"{told}; of its grid {sum(each in tried for each in points)} of {len(points)} points run."
 
 
 def table(rows: list[dict[str, Any]], num_records: int) -> str:
@@ -230,6 +230,7 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
     for settings in _points(side):
         asked = (settings, arguments.records.name, arguments.num_records, arguments.threads)
         if not any(tuple(run["job"][name] for name in _ASKED) == asked and _is_settled(run, runs) for run in runs):
+            runs = [run for run in runs if tuple(run["job"][name] for name in _ASKED) != asked]
             runs.append(run_side(side, settings, arguments, measure.FIRST_SEED))
             measure.write(path, runs)
     print(measure.publish(path, runs, grid_text(runs)))
@@ -237,7 +238,8 @@ def run_grid(side: str, arguments: argparse.Namespace) -> None:
 
 def _is_settled(run: dict[str, Any], runs: list[dict[str, Any]]) -> bool:
     """Whether a point need not be run again: it came to its end, or was cut off when it could be the best no more."""
-    return not _was_cut_off(run) or any(each["is_exact"] and each["seconds"] <= run["seconds"] for each in runs)
+    same = [each for each in runs if all(each["job"][name] == run["job"][name] for name in _ASKED[1:])]
+    return not _was_cut_off(run) or any(each["is_exact"] and each["cpu_seconds"] <= run["cpu_seconds"] for each in same)
 
 
 def grid_text(runs: list[dict[str, Any]]) -> str:

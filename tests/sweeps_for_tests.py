@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from byheart.config import RunConfig
 from byheart.sweep.cell import CellResult, Measured
 from byheart.sweep.engines import Job, Outcome
 from byheart.sweep.progress import Standing
+from byheart.sweep.results import read_results
 from byheart.tasks.registry import parse
 
 NUMBERS = Measured(
@@ -114,3 +116,10 @@ def result(digit: str = "a", **changed: Any) -> CellResult:
         measured=NUMBERS,
     )
     return whole.model_copy(update=changed)
+
+
+def rows_of(directory: Path) -> list[dict[str, Any]]:
+    """The rows of a sweep's table without what differs each time."""
+    differs = {"seconds", "train_seconds", "peak_memory_bytes", "attempts"}
+    rows = read_results(directory).to_pylist()
+    return [{name: value for name, value in row.items() if name not in differs} for row in rows]

@@ -179,8 +179,8 @@ class Race:
         """Checks the records; True where the side is to stop: all are exact, or the bound of epochs is reached.
 
         While the epoch's mean loss is above ln 2, the mean token being less likely than not, there is no check but at
-        the last epoch, to save time that counts for nobody: in none of the races kept were two thirds of the records
-        right at a side's first check.
+        the last epoch. A check costs time that no side is charged with; in the races kept, fewer than two thirds of the
+        records were right at a side's first one.
 
         Args:
             model: with its adapter at work; in training mode, to which it is returned.

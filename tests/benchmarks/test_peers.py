@@ -34,17 +34,13 @@ def outcome(request, make_race) -> dict:
     return json.loads(race.path.read_text(encoding="utf-8"))
 
 
-def test_a_trainer_runs_to_its_bound_and_is_checked_at_the_last_epoch(outcome):
+def test_a_trainer_learns_what_byheart_learns_to_its_bound_and_is_checked_at_the_last_epoch(outcome, make_race):
     assert [epoch["epoch"] for epoch in outcome["history"]] == [1, 2, 3]
     assert outcome["history"][-1]["num_right"] == outcome["best_num_exact"]
     assert outcome["seconds"] > 0
     assert outcome["evaluation_seconds"] > 0
     assert outcome["lora_rank"] == 4
-
-
-def test_what_they_learn_is_what_byheart_learns(outcome, make_race):
-    race = make_race(SimpleNamespace(peer="trl", settings={}))
-    _, _, encoded = race.load()
+    _, _, encoded = make_race(SimpleNamespace(peer="trl", settings={})).load()
     assert outcome["num_answer_tokens"] == sum(len(record.answer_ids) for record in encoded.records)
     assert outcome["num_tokens"] == sum(record.num_tokens for record in encoded.records)
 

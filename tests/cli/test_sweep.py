@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from byheart.sweep.results import read_results
+from sweeps_for_tests import rows_of
 
 KEYS = ["num_cells", "num_done", "num_failed", "num_unconverged", "num_exact", "cell_seconds", "table"]
 
@@ -105,38 +106,38 @@ def test_a_command_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(
     arguments = [sys.executable, "-m", "byheart", "sweep", str(grid), "--workers", "1", "--out"]
     with subprocess.Popen([*arguments, str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for_a_result(out, process)
+        workers = children_of(process.pid)
+        assert workers
         process.kill()
         process.wait(timeout=60)
-        assert any(not in_session(process.pid) or time.sleep(0.1) for _ in range(600)), "a worker outlives its sweep"
+        assert any(not are_running(workers) or time.sleep(0.1) for _ in range(600)), "a worker outlives its sweep"
     num_done = len(list(out.glob("cells/*/result.json")))
     assert 1 <= num_done < 6
     again = invoke("sweep", grid, "--workers", "1", "--out", out, "--json")
     assert again.exit_code == 0, again.output
     assert f"{num_done} of 6 cells have a result already" in again.stderr
     assert invoke("sweep", grid, "--workers", "1", "--out", tmp_path / "unbroken").exit_code == 0
-    assert told_of(out) == told_of(tmp_path / "unbroken")
+    assert rows_of(out) == rows_of(tmp_path / "unbroken")
 
 
-def in_session(session: int) -> list[str]:
-    """Commands of the processes of a session that have not ended."""
-    found = []
+def processes() -> dict[int, tuple[str, int]]:
+    """State and parent of every process, by its number."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, _, rest = path.read_text().rpartition(")")
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
-        state, _, _, its_session = rest.split()[:4]
-        if int(its_session) == session and state != "Z":
-            found.append(name)
+        found[int(path.parent.name)] = (state, int(parent))
     return found
 
 
-def told_of(out: Path) -> list[dict]:
-    """The table without what differs each time."""
-    differs = {"seconds", "train_seconds", "peak_memory_bytes", "attempts", "num_threads"}
-    return [
-        {name: value for name, value in row.items() if name not in differs} for row in read_results(out).to_pylist()
-    ]
+def children_of(pid: int) -> set[int]:
+    return {child for child, (_, parent) in processes().items() if parent == pid}
+
+
+def are_running(pids: set[int]) -> bool:
+    return any(state != "Z" for pid, (state, _) in processes().items() if pid in pids)
 
 
 def wait_for_a_result(out: Path, process: subprocess.Popen[str]) -> None:

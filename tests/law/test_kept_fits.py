@@ -19,7 +19,7 @@ def observations(name: str, group: str) -> list[Observation]:
     with (DOCS / "law" / f"{name}.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     if name == "phonebook":
-        rows = [row for row in rows if row["series"] == "equal steps" and row["lora_rank"] in "234"]
+        rows = [row for row in rows if row["series"] == "equal steps" and row["lora_rank"] in {"2", "3", "4"}]
     else:
         rows = [row for row in rows if group in (row["task.source"], "combined")]
     return [

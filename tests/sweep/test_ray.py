@@ -19,7 +19,7 @@ from byheart.sweep.progress import Silent, Standing
 from byheart.sweep.ray import RayEngine
 from byheart.sweep.results import read_results
 from byheart.sweep.run import run_job
-from sweeps_for_tests import InProcess
+from sweeps_for_tests import InProcess, rows_of
 
 pytestmark = [
     pytest.mark.skipif(
@@ -28,8 +28,6 @@ pytestmark = [
     # Ray leaves sockets and files to its end, and warns of what it will do by default some day.
     pytest.mark.filterwarnings("ignore"),
 ]
-
-DIFFER = {"seconds", "train_seconds", "peak_memory_bytes", "attempts"}
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +69,6 @@ def num_tasks_running() -> int:
         except OSError:
             continue
     return sum(line.startswith(b"ray::on_node") for line in lines)
-
-
-def rows_of(directory) -> list[dict]:
-    return [
-        {name: value for name, value in each.items() if name not in DIFFER}
-        for each in read_results(directory).to_pylist()
-    ]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see what runs")

@@ -30,7 +30,7 @@ from byheart.model.split import SplitModel
 
 LOGIT_CHUNK_TOKENS = 512
 SCORED_TOKENS = 64
-"""Of them scored at once: in fp32, several times over."""
+"""Answer tokens whose logits are in fp32 at once, several times over."""
 
 
 def certify(
@@ -105,16 +105,12 @@ def score_records(
             tokens = whole.prefix(batch.tokens_BT.to(base.device))
             final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
             parts: list[TokenScores] = []
-            for chunk in _slices(len(target_A), LOGIT_CHUNK_TOKENS):
-                logits_CV, target_C = whole.head(final_AD[chunk]), target_A[chunk]
-                parts += (score(logits_CV[each], target_C[each]) for each in _slices(len(target_C), SCORED_TOKENS))
+            for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS)):
+                logits = whole.head(final_AD[chunk]).split(SCORED_TOKENS)
+                parts += map(score, logits, target_A[chunk].split(SCORED_TOKENS))
         scores = TokenScores.joined(parts).cpu()
         for row, index in enumerate(indices):
             yield index, scores[batch.record_A == row]
-
-
-def _slices(length: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, length, size))
 
 
 def all_above(base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig, probability: float) -> bool:

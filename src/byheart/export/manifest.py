@@ -72,8 +72,8 @@ class Planned(_Plain):
     lora_rank: PositiveInt
     """The adapter began with."""
     planned_lora_rank: PositiveInt | None = None
-    """The smallest that was planned to do: where it is less, more was taken since learning is quicker with room. Null
-    in older manifests."""
+    """The smallest that was planned to do, of those that ``lora_rank: auto`` takes, or the nearest to it. Where it is
+    less, more was taken since learning is quicker with room; null in older manifests."""
     probability: FiniteFloat
     """That every record would be certified at the rank it began with."""
     predicted_nll_nats: FiniteFloat | None

@@ -127,7 +127,7 @@ class PlannedRank(Document):
     extrapolation: float = Field(ge=1)
     """Factor by which this rank, the length, the loss before or the bits to learn lie outside what was calibrated, or
     by which it is fuller than any cell was; the largest of the five, 1 where all are within. The rank counts where a
-    curve reads it by itself; one that reads bits a parameter knows no other rank."""
+    curve reads it by itself; a curve of bits a parameter alone does not see it."""
 
     @property
     def told_probability(self) -> str:
