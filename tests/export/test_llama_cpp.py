@@ -1,5 +1,9 @@
 import http.client
 import importlib
+import os
+import subprocess
+import sys
+import textwrap
 import urllib.request
 
 import pytest
@@ -85,3 +89,18 @@ def test_nobody_else_on_the_machine_is_answered(tiny_gguf):
         connection.request("POST", "/completion", b'{"prompt": [5], "n_predict": 1}')
         assert connection.getresponse().status == 401
         connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a process bound to one core")
+def test_an_engine_that_is_left_as_soon_as_it_is_entered_ends(tiny_gguf):
+    script = """
+        import os, sys
+        from pathlib import Path
+        from byheart.export.llama_cpp import LlamaCpp
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # its threads take turns
+        for _ in range(20):
+            with LlamaCpp(Path(sys.argv[1])):
+                pass
+    """
+    # Of its own: what hangs in a thread of the engine's would take the suite with it.
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tiny_gguf)], check=True, timeout=120)

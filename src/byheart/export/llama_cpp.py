@@ -122,6 +122,8 @@ class LlamaCpp:
             raise ModelError(
                 f"llama.cpp cannot load {what}: what it wrote above says why; give another base with --base-gguf"
             ) from error
+        # Its loop answers this: told to end before it has begun, it would begin after that and never end.
+        self._ask("/lora-adapters")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -187,11 +189,14 @@ class LlamaCpp:
         return self._post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
 
     def _post(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._ask(path, "POST", json.dumps(request).encode())
+
+    def _ask(self, path: str, verb: str = "GET", body: bytes | None = None) -> Any:
         """Asks the engine's server: straight, since a proxy of the user's would be shown prompts and answers."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.api_key}"}
         connection = http.client.HTTPConnection(self.address, timeout=_LONGEST_ANSWER_SECONDS)
         try:
-            connection.request("POST", path, json.dumps(request).encode(), headers)
+            connection.request(verb, path, body, headers)
             response = connection.getresponse()
             answer = json.load(response)
         except (OSError, http.client.HTTPException, ValueError) as error:
