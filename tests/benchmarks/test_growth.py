@@ -2,18 +2,14 @@
 
 # pyright: reportMissingImports=false
 
-import os
 from dataclasses import fields
 
 import ablation
 import growth
-import learning_run
-import measure
 import pytest
 
 from byheart.config import RunConfig
 from byheart.model.split import SplitModel
-from embedded_for_tests import NEEDS_EMBEDDED_MODEL
 
 SHOWN = {
     "train_seconds": 9.0,
@@ -67,12 +63,3 @@ def test_every_saving_that_is_left_out_is_a_setting_or_a_field_there_is():
         assert saving.exchanged.keys() <= names
         changes = [saving.config, saving.exchanged, saving.attends_as_long]
         assert sum(map(bool, changes)) == (name != ablation.EVERYTHING)
-
-
-@NEEDS_EMBEDDED_MODEL
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not tell how far it rose")
-def test_the_memory_that_is_told_before_the_first_step_is_kept():
-    _, pairs = measure.phonebook(None, 8)
-    run = learning_run.learnt(learning_run.Job(pairs, {"learn": {"epochs": 2, "max_growths": 0}}))
-    told_bytes = 1e6 * float(run["told_memory"].removesuffix(" MB"))
-    assert told_bytes / 4 < run["peak_above_model_bytes"] < 1.2 * told_bytes
