@@ -106,8 +106,9 @@ def score_records(
             final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
             parts: list[TokenScores] = []
             for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS)):
-                logits = whole.head(final_AD[chunk]).split(SCORED_TOKENS)
-                parts += map(score, logits, target_A[chunk].split(SCORED_TOKENS))
+                logits_CV, target_C = whole.head(final_AD[chunk]), target_A[chunk]
+                some = (slice(at, at + SCORED_TOKENS) for at in range(0, len(target_C), SCORED_TOKENS))
+                parts += [score(logits_CV[these], target_C[these]) for these in some]
         scores = TokenScores.joined(parts).cpu()
         for row, index in enumerate(indices):
             yield index, scores[batch.record_A == row]

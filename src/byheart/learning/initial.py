@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -93,20 +94,22 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
         own_N = own_BT.flatten().nonzero()[:, 0] + layout.num_shared
         own_N, num_seen = own_N[-num_seen % stride :: stride], num_seen + len(own_N)
         num_all = layout.num_shared + layout.num_rows * layout.num_each
-
-        def keep(site: int, input_BTD: Tensor, own_N: Tensor = own_N, num_all: int = num_all) -> None:
-            flat_ND = input_BTD.flatten(0, -2)
-            # A last layer's MLP is given the positions that are read, and nothing else. A copy in any case, in the
-            # model's dtype: in fp32 these copies would be learning's peak.
-            seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND.clone().cpu())
-
-        with _watched(adapter, split_model.model, keep):
+        with _watched(adapter, split_model.model, partial(_keep, seen, own_N, num_all)):
             split_model.suffix(hidden, batch.predicting_A)
     for site, parts in zip(adapter.placement.sites, seen, strict=True):
         # An expert that no record asks has no inputs.
         none_ND = torch.empty(0, site.num_in, dtype=split_model.model.dtype)
         yield torch.cat([none_ND, *parts])[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)].float()
         parts.clear()
+
+
+def _keep(seen: list[list[Tensor]], own_N: Tensor, num_all: int, site: int, input_BTD: Tensor) -> None:
+    """Adds to what the site has ``seen`` its input at the positions ``own_N``, of ``num_all``; or all of it where it is
+    less, as a last layer's MLP is given only the positions that are read.
+    """
+    flat_ND = input_BTD.flatten(0, -2)
+    # A copy in any case, in the model's dtype: in fp32 these copies would be learning's peak.
+    seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND.clone().cpu())
 
 
 @contextlib.contextmanager
