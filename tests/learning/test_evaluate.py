@@ -1,7 +1,9 @@
+import math
+
 import torch
 
 from byheart.learning.activations import compute_activations
-from byheart.learning.evaluate import record_losses
+from byheart.learning.evaluate import WELL_KNOWN, record_losses
 from byheart.learning.shortlist import Vocabulary
 from byheart.memory.encode import encode
 from byheart.memory.records import Memory
@@ -51,6 +53,17 @@ def test_the_words_that_beat_a_token_are_named(split_model, tiny_encoded, activa
 
 def test_no_rival_is_named_unless_asked_for(split_model, activations):
     assert record_losses(split_model, activations).rivals == ()
+
+
+def test_a_token_in_doubt_is_not_left_to_the_sample(split_model, activations):
+    num_words = split_model.model.get_output_embeddings().weight.shape[0]
+    answered = sorted({word for record in activations.memory.records for word in record.answer_ids})
+    shortlist = Vocabulary(torch.tensor(answered), num_words, num_sampled=1).draw(0)
+    looks = (record_losses(split_model, activations, shortlist=each) for each in (shortlist, None))
+    estimated_N, exact_N = (look.worst_N for look in looks)
+    is_doubted_N = estimated_N > -math.log(WELL_KNOWN)
+    assert is_doubted_N.any()
+    assert torch.equal(estimated_N[is_doubted_N], exact_N[is_doubted_N])
 
 
 def test_an_estimate_over_all_words_is_exact(split_model, activations):

@@ -84,7 +84,7 @@ def run(
     **settings,
 ):
     config = LearnConfig(**{"epochs": 4, "batch_size": 2, **settings})
-    script.starting_rate = starting_rate(config, script.adapter.placement)
+    script.starting_rate = starting_rate(config, script.adapter.placement, 1)
     return learn(
         script,  # type: ignore[arg-type]
         schedule or AllRecords(),

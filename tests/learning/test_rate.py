@@ -44,12 +44,12 @@ def test_after_a_growth_it_is_a_share_of_what_it_was(decay, num_passes):
 
 
 def test_a_rate_that_is_given_is_taken():
-    assert starting_rate(LearnConfig(learning_rate=0.123), placed(small("llama"), "all")) == 0.123
+    assert starting_rate(LearnConfig(learning_rate=0.123), placed(small("llama"), "all"), 10_000) == 0.123
 
 
 def test_fewer_sites_begin_with_a_higher_rate_up_to_a_bound():
     rates = [
-        starting_rate(LearnConfig(), placed(small("llama"), layers, modules))
+        starting_rate(LearnConfig(), placed(small("llama"), layers, modules), 100)
         for layers, modules in [
             ("all", "all-linear"),
             ("top:3", "all-linear"),
@@ -60,9 +60,20 @@ def test_fewer_sites_begin_with_a_higher_rate_up_to_a_bound():
     assert rates == sorted(rates)
     assert rates[1] == pytest.approx(6e-3)
     assert rates[2] == pytest.approx(6e-3 * 7**0.5)
-    assert starting_rate(LearnConfig(), placed(small("llama"), "top:1", "down_proj")) <= 3e-2
+    assert starting_rate(LearnConfig(), placed(small("llama"), "top:1", "down_proj"), 100) <= 3e-2
 
 
 def test_a_higher_rank_begins_with_a_lower_rate_from_sixteen_up():
-    rates = [starting_rate(LearnConfig(), placed(small("llama"), "top:3", rank=rank)) for rank in (8, 16, 64)]
+    rates = [starting_rate(LearnConfig(), placed(small("llama"), "top:3", rank=rank), 100) for rank in (8, 16, 64)]
     assert rates == pytest.approx([6e-3, 6e-3, 3e-3])
+
+
+@pytest.mark.parametrize(("num_records", "share"), [(1, 1), (300, 1), (301, 30 / 31), (1000, 0.3), (3200, 30 / 320)])
+def test_more_steps_a_pass_than_thirty_begin_with_a_lower_rate(num_records, share):
+    rate = starting_rate(LearnConfig(), placed(small("llama"), "top:3"), num_records)
+    assert rate == pytest.approx(6e-3 * share)
+
+
+def test_larger_steps_keep_the_rate():
+    config = LearnConfig(batch_size=20, accumulation=5)
+    assert starting_rate(config, placed(small("llama"), "top:3"), 3000) == pytest.approx(6e-3)

@@ -30,7 +30,7 @@ class LearnConfig(Settings):
     accumulation: int = Field(default=1, ge=1)
     """Batches an optimizer step."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """At the start of the run. None: by the placement, see `byheart.learning.rate.starting_rate`."""
+    """At the start of the run. None: by the placement and the memory, see `byheart.learning.rate.starting_rate`."""
     decay: Literal["remaining", "linear", "constant"] = "remaining"
     """remaining: falls with what is left to learn, by the root of the share of answer tokens that are not above p = 0.5
     yet. linear: with the records visited, over ``decay_share`` of the budget. Both to ``floor_share`` of the rate; see
@@ -107,8 +107,11 @@ class LearnConfig(Settings):
         """The budget in epochs of all records, for a memory of ``num_records``."""
         if self.epochs is not None:
             return self.epochs
-        steps_per_epoch = -(-num_records // (self.batch_size * self.accumulation))
-        return max(DEFAULT_EPOCHS, -(-DEFAULT_STEPS // steps_per_epoch))
+        return max(DEFAULT_EPOCHS, -(-DEFAULT_STEPS // self.steps_a_pass(num_records)))
+
+    def steps_a_pass(self, num_records: int) -> int:
+        """Optimizer steps that visit every one of ``num_records`` once."""
+        return -(-num_records // (self.batch_size * self.accumulation))
 
     def patience_epochs(self, budget_epochs: int) -> int:
         """Epochs of all records without progress after which a run of that budget stops."""

@@ -22,7 +22,7 @@ from byheart.model.split import SplitModel
 
 MOST_POSITIONS = 2048
 WELL_KNOWN = 0.9
-"""Probability from which a token has no rival worth a name."""
+"""Probability from which a token is in no doubt, and has no rival worth a name."""
 NUM_RIVALS = 4
 
 
@@ -58,7 +58,8 @@ def record_losses(
         split_model: cut at or below the adapter's lowest layer.
         activations: ``split_model.prefix`` of every record.
         advance: told the number of records after each batch.
-        shortlist: the words to estimate with; None: all words, exactly.
+        shortlist: the words to estimate with, all words where the estimate leaves a token in doubt: one word that the
+            sample overrates does not make a record seem lost. None: all words, exactly.
         find_rivals: whether to name the words in the answers' way.
     """
     num_records = len(activations.memory)
@@ -66,12 +67,15 @@ def record_losses(
     num_stubborn_N = torch.zeros(num_records, dtype=torch.int64)
     rivals: set[int] = set()
     for indices, batch, final_AD in _final_states(split_model, activations):
-        nll_A = token_losses(split_model.head, final_AD, batch.target_A, shortlist=shortlist)[0].cpu()
-        record_A = batch.record_A.cpu()
+        nll_A = token_losses(split_model.head, final_AD, batch.target_A, shortlist=shortlist)[0]
+        is_doubtful_A = nll_A > -math.log(WELL_KNOWN)
+        if shortlist is not None:
+            doubtful = final_AD[is_doubtful_A], batch.target_A[is_doubtful_A]
+            nll_A[is_doubtful_A] = token_losses(split_model.head, *doubtful)[0]
+        nll_A, record_A = nll_A.cpu(), batch.record_A.cpu()
         sum_N[indices] = torch.zeros(len(indices)).index_add(0, record_A, nll_A)
         worst_N[indices], num_stubborn_N[indices] = by_record(nll_A, record_A, len(indices))
         if find_rivals:
-            is_doubtful_A = (nll_A > -math.log(WELL_KNOWN)).to(final_AD.device)
             rivals |= _words_ahead(split_model, final_AD[is_doubtful_A], NUM_RIVALS)
         advance(len(indices))
     return RecordLosses(sum_N, worst_N, num_stubborn_N, tuple(sorted(rivals)))

@@ -90,7 +90,7 @@ class Stepper:
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
-        self.starting_rate = starting_rate(config, adapter.placement)
+        self.starting_rate = starting_rate(config, adapter.placement, len(activations.memory))
         self.parameters = list(adapter.parameters())
         self.device = self.parameters[0].device
         self.optimizer = torch.optim.AdamW(
