@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from byheart.certification.certificate import Certificate
-from byheart.certification.check import all_above
+from byheart.certification.check import FullPass, full_pass_above
 from byheart.certification.check import certify as check
 from byheart.config import RunConfig
 from byheart.export.bundle import FIRST_RANK_FILE, Bundle, Claim, claim, clear
@@ -81,6 +81,7 @@ class Job:
     ) -> None:
         self.memory, self.config, self.out, self.started = memory, config, out, started
         self.reporter, self.interrupted = reporter, interrupted
+        self.full_pass: FullPass | None = None
         refuse_missing(config.learn.report_to, out)
         self.base = model if isinstance(model, Base) else load(config.model, reporter.say)
         self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
@@ -119,7 +120,7 @@ class Job:
                 point_at(adapter, split_model, activations, self.config.seed)
             result = self.train(split_model, activations, adapter)
         with self.reporter.phase("certifying", 2 * len(self.encoded)) as advance:
-            certificate = check(self.base, result.adapter, self.encoded, self.config.certify, advance)
+            certificate = check(self.base, result.adapter, self.encoded, self.config.certify, advance, self.full_pass)
         bundle = Bundle(
             memory=self.memory,
             base=self.base,
@@ -175,7 +176,9 @@ class Job:
                 )
 
         def verify(candidate: Adapter) -> bool:
-            return all_above(self.base, candidate, self.encoded, config.certify, config.method.proved_probability)
+            wanted = config.method.proved_probability
+            self.full_pass = full_pass_above(self.base, candidate, self.encoded, config.certify, wanted)
+            return self.full_pass is not None
 
         hooks = Hooks(
             look=look,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from byheart.certification import check
 from byheart.certification.certificate import Certificate
-from byheart.certification.check import all_above, certify, score_records
+from byheart.certification.check import FullPass, certify, full_pass_above, score_records
 from byheart.certification.config import CertifyConfig
 from byheart.certification.tokens import TokenScores
 from byheart.model.adapter import attached
@@ -208,24 +208,41 @@ def test_every_record_is_told_twice(tiny_base, untaught, encoded):
     assert sum(told) == 2 * len(encoded)
 
 
-def test_all_above_holds_for_a_taught_memory_and_not_for_an_untaught_one(tiny_base, taught, untaught, encoded):
-    assert all_above(tiny_base, taught, encoded, CertifyConfig(), 0.5)
-    assert not all_above(tiny_base, untaught, encoded, CertifyConfig(), 0.5)
+def test_a_full_pass_is_above_for_a_taught_memory_and_not_for_an_untaught_one(tiny_base, taught, untaught, encoded):
+    assert full_pass_above(tiny_base, taught, encoded, CertifyConfig(), 0.5)
+    assert full_pass_above(tiny_base, untaught, encoded, CertifyConfig(), 0.5) is None
 
 
-def test_all_above_is_strict(tiny_base, taught, encoded):
+def test_above_is_strict(tiny_base, taught, encoded):
     lowest = min(float(s.p_A.min()) for _, s in score_records(tiny_base, taught, encoded, CertifyConfig()))
-    assert not all_above(tiny_base, taught, encoded, CertifyConfig(), lowest)
-    assert all_above(tiny_base, taught, encoded, CertifyConfig(), lowest - 1e-6)
+    assert full_pass_above(tiny_base, taught, encoded, CertifyConfig(), lowest) is None
+    assert full_pass_above(tiny_base, taught, encoded, CertifyConfig(), lowest - 1e-6)
 
 
-def test_all_above_ends_at_the_first_record_that_is_not(tiny_base, untaught, encoded, monkeypatch):
+def test_a_full_pass_ends_at_the_first_record_that_is_not_above(tiny_base, untaught, encoded, monkeypatch):
     scored = []
     monkeypatch.setattr(
         check, "score_records", lambda *_: ((i, scores([0.1])) for i in range(9) if scored.append(i) is None)
     )
-    assert not all_above(tiny_base, untaught, encoded, CertifyConfig(), 0.5)
+    assert full_pass_above(tiny_base, untaught, encoded, CertifyConfig(), 0.5) is None
     assert scored == [0]
+
+
+def test_a_full_pass_that_was_made_is_not_made_again_and_gives_the_same_certificate(
+    tiny_base, taught, encoded, monkeypatch
+):
+    expected = certify(tiny_base, taught, encoded)
+    made = full_pass_above(tiny_base, taught, encoded, CertifyConfig(), 0.5)
+    told = []
+    monkeypatch.setattr(check, "score_records", lambda *_: pytest.fail("a second full pass was made"))
+    assert certify(tiny_base, taught, encoded, advance=told.append, full_pass=made) == expected
+    assert sum(told) == 2 * len(encoded)
+
+
+def test_another_adapters_full_pass_proves_nothing(tiny_base, taught, untaught, encoded):
+    others = full_pass_above(tiny_base, taught, encoded, CertifyConfig(), 0.5)
+    assert isinstance(others, FullPass)
+    assert certify(tiny_base, untaught, encoded, full_pass=others) == certify(tiny_base, untaught, encoded)
 
 
 def test_log_softmax_over_everything_is_what_the_oracle_takes(tiny_base, encoded):

@@ -18,3 +18,12 @@ def test_the_patience_is_half_of_the_budget_or_what_was_asked_for():
 def test_a_floor_without_a_fall_is_refused():
     with pytest.raises(SettingsError, match=r"floor_share 0.5 is of a rate that falls, and decay is constant"):
         LearnConfig.parse({"decay": "constant", "floor_share": 0.5}, "settings")
+
+
+@pytest.mark.parametrize(("num_records", "pace"), [(1, 1), (300, 1), (301, 30 / 31), (1000, 0.3), (3200, 30 / 320)])
+def test_beyond_thirty_steps_a_pass_each_counts_for_less(num_records, pace):
+    assert LearnConfig().pace(num_records) == pytest.approx(pace)
+
+
+def test_larger_steps_are_fewer_and_keep_the_pace():
+    assert LearnConfig(batch_size=20, accumulation=5).pace(3000) == 1

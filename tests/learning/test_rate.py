@@ -68,12 +68,6 @@ def test_a_higher_rank_begins_with_a_lower_rate_from_sixteen_up():
     assert rates == pytest.approx([6e-3, 6e-3, 3e-3])
 
 
-@pytest.mark.parametrize(("num_records", "share"), [(1, 1), (300, 1), (301, 30 / 31), (1000, 0.3), (3200, 30 / 320)])
-def test_more_steps_a_pass_than_thirty_begin_with_a_lower_rate(num_records, share):
-    rate = starting_rate(LearnConfig(), placed(small("llama"), "top:3"), num_records)
-    assert rate == pytest.approx(6e-3 * share)
-
-
-def test_larger_steps_keep_the_rate():
-    config = LearnConfig(batch_size=20, accumulation=5)
-    assert starting_rate(config, placed(small("llama"), "top:3"), 3000) == pytest.approx(6e-3)
+def test_a_pass_of_many_steps_begins_with_a_lower_rate():
+    few, many = (starting_rate(LearnConfig(), placed(small("llama"), "top:3"), size) for size in (100, 1000))
+    assert (few, many) == pytest.approx((6e-3, 1.8e-3))

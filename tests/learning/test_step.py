@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from byheart.errors import DivergedError
+from byheart.learning import config as learn_config
 from byheart.learning.loss import token_losses
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import TokenBatch, Uniform
@@ -240,6 +241,17 @@ def test_what_was_learnt_is_the_running_mean_of_the_weights_after_each_step(make
     expected = [0.75 * (0.75 * a + 0.25 * b) + 0.25 * c for a, b, c in zip(first, second, third, strict=True)]
     assert all_close(weights_of(stepper.learnt()), expected)
     assert all_close(weights_of(adapter), third)
+
+
+def test_where_a_pass_is_long_a_step_moves_the_mean_by_less(make_stepper, adapter, tiny_encoded, monkeypatch):
+    monkeypatch.setattr(learn_config, "UNHURRIED_STEPS", 1)
+    stepper = make_stepper(averaging=0.75, batch_size=1)
+    after = []
+    for step in range(2):
+        stepper.step([0], 1e-2, {}, step)
+        after.append(weights_of(adapter))
+    kept = 0.75 ** (1 / len(tiny_encoded))
+    assert all_close(weights_of(stepper.learnt()), [kept * a + (1 - kept) * b for a, b in zip(*after, strict=True)])
 
 
 def test_before_the_first_step_nothing_else_is_learnt_than_there_is(make_stepper, adapter):

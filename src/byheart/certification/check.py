@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,26 @@ SCORED_TOKENS = 64
 """Answer tokens whose logits are in fp32 at once, several times over."""
 
 
+@dataclass(frozen=True, slots=True)
+class FullPass:
+    """What a full pass over every record found.
+
+    Attributes:
+        adapter_sha256: of the adapter at work, as saved.
+        scores: of the answer tokens of each record, by its index; on the CPU.
+    """
+
+    adapter_sha256: str
+    scores: Mapping[int, TokenScores]
+
+
 def certify(
     base: Base,
     adapter: Adapter,
     memory: EncodedMemory,
     config: CertifyConfig = CertifyConfig(),  # noqa: B008 - frozen
     advance: Callable[[int], None] = lambda _: None,
+    full_pass: FullPass | None = None,
 ) -> Certificate:
     """Measures every record of ``memory`` with ``adapter`` on ``base``.
 
@@ -48,10 +63,11 @@ def certify(
         memory: the records.
         config: see `CertifyConfig`.
         advance: told a number of records after each batch, of twice the memory's in all (scored, then recited).
+        full_pass: one over this memory that need not be made again, if it is of this very adapter.
     """
     saved = adapter.rounded(base.dtype)
     with attached(base.model, saved):
-        return certify_as_it_stands(base, saved.sha256(base.dtype), memory, config, advance)
+        return certify_as_it_stands(base, saved.sha256(base.dtype), memory, config, advance, full_pass)
 
 
 def certify_as_it_stands(
@@ -60,6 +76,7 @@ def certify_as_it_stands(
     memory: EncodedMemory,
     config: CertifyConfig = CertifyConfig(),  # noqa: B008 - frozen
     advance: Callable[[int], None] = lambda _: None,
+    full_pass: FullPass | None = None,
 ) -> Certificate:
     """Measures every record of ``memory`` on ``base`` with whatever adapter is at work in its model, however it got
     there.
@@ -70,9 +87,11 @@ def certify_as_it_stands(
         memory: the records.
         config: see `CertifyConfig`.
         advance: as for `certify`.
+        full_pass: as for `certify`.
     """
     scores: dict[int, TokenScores] = {}
-    for index, record_scores in score_records(base, None, memory, config):
+    is_made = full_pass is not None and full_pass.adapter_sha256 == adapter_sha256
+    for index, record_scores in full_pass.scores.items() if is_made else score_records(base, None, memory, config):
         scores[index] = record_scores
         advance(1)
     runs = free_run(base, memory, config.max_batch_tokens, advance)
@@ -114,13 +133,21 @@ def score_records(
             yield index, scores[batch.record_A == row]
 
 
-def all_above(base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig, probability: float) -> bool:
-    """Whether a full pass, with the weights rounded as they are saved, finds every answer token above ``probability``.
+def full_pass_above(
+    base: Base, adapter: Adapter, memory: EncodedMemory, config: CertifyConfig, probability: float
+) -> FullPass | None:
+    """A full pass, with the weights rounded as they are saved, that finds every answer token above ``probability``.
 
-    Ends at the first record that is not.
+    Returns:
+        None where one is not: the pass ends at the first such record.
     """
-    scored = score_records(base, adapter.rounded(base.dtype), memory, config)
-    return all(bool((scores.p_A > probability).all()) for _, scores in scored)
+    saved = adapter.rounded(base.dtype)
+    scores: dict[int, TokenScores] = {}
+    for index, record_scores in score_records(base, saved, memory, config):
+        if not bool((record_scores.p_A > probability).all()):
+            return None
+        scores[index] = record_scores
+    return FullPass(saved.sha256(base.dtype), scores)
 
 
 def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], texts: TokenTexts) -> RecordCertificate:

@@ -10,6 +10,7 @@ from byheart.settings import Settings
 
 DEFAULT_EPOCHS = 100
 DEFAULT_STEPS = 600
+UNHURRIED_STEPS = 30
 ENGINE_VERSION = 1
 """Raised when the same settings and records are learnt in another way, by more than rounding: a calibration is of one.
 1: a budget is counted in visits, so that a run in which records rest has more epochs."""
@@ -47,8 +48,9 @@ class LearnConfig(Settings):
     betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's, between 0 and 1. The paper's scripts have 0.9 and 0.999."""
     averaging: float = Field(default=0.9, ge=0, lt=1)
-    """Share that each step keeps of the running mean of the weights. The mean is what is looked at, certified and
-    saved: single steps push known tokens about, their mean does not. 0: the weights themselves, as in the paper."""
+    """Share of the running mean of the weights that is kept over a step, or over a thirtieth of a pass where that is
+    more. The mean is what is looked at, certified and saved: single steps push known tokens about, their mean does not.
+    0: the weights themselves, as in the paper."""
     plateau_epochs: int | None = Field(default=None, ge=1)
     """Stop after as many visits as this many epochs of all records make without a new minimum of stubborn tokens (at or
     below p = 0.5 when last seen), counted once every record has been seen. None: half of the budget."""
@@ -112,6 +114,12 @@ class LearnConfig(Settings):
     def steps_a_pass(self, num_records: int) -> int:
         """Optimizer steps that visit every one of ``num_records`` once."""
         return -(-num_records // (self.batch_size * self.accumulation))
+
+    def pace(self, num_records: int) -> float:
+        """What one step may count for: 1, and less where more than 30 pass before a record comes again, so that what
+        those push about stays as much as 30 would; of the rate where none is set, and of the mean of the weights.
+        """
+        return min(1.0, UNHURRIED_STEPS / self.steps_a_pass(num_records))
 
     def patience_epochs(self, budget_epochs: int) -> int:
         """Epochs of all records without progress after which a run of that budget stops."""

@@ -21,7 +21,6 @@ DEFAULT_RATE = 6e-3
 DEFAULT_DECAY_SHARE = 0.5
 _DEFAULT_SITES = 21
 _DEFAULT_RANK = 16
-MOST_STEPS = 30
 _LARGEST_RATE = 3e-2
 
 
@@ -40,8 +39,7 @@ def starting_rate(config: LearnConfig, placement: Placement, num_records: int) -
         return config.learning_rate
     by_sites = math.sqrt(_DEFAULT_SITES / len(placement.sites))
     by_rank = math.sqrt(_DEFAULT_RANK / max(placement.lora_rank, _DEFAULT_RANK))
-    by_steps = min(1.0, MOST_STEPS / config.steps_a_pass(num_records))
-    return min(DEFAULT_RATE * by_sites * by_rank, _LARGEST_RATE) * by_steps
+    return min(DEFAULT_RATE * by_sites * by_rank, _LARGEST_RATE) * config.pace(num_records)
 
 
 def learning_rate(

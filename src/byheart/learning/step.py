@@ -90,6 +90,8 @@ class Stepper:
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
+        # Kept of the mean over a step: `LearnConfig.averaging`.
+        self.kept_share = config.averaging ** config.pace(len(activations.memory))
         self.starting_rate = starting_rate(config, adapter.placement, len(activations.memory))
         self.parameters = list(adapter.parameters())
         self.device = self.parameters[0].device
@@ -149,14 +151,14 @@ class Stepper:
         """Takes the weights into their running mean, which lives beside AdamW's moments; after a call without a step
         too, or the mean would never come to where the weights have stopped.
         """
-        if not self.config.averaging:
+        if not self.kept_share:
             return
         moved = [p for p in self.parameters if self.optimizer.state.get(p)]
         means = [self.optimizer.state[p].setdefault("mean", p.detach().clone()) for p in moved]
         if moved:
             weights = [p.detach() for p in moved]
             # All weights in one launch, as torch's own optimizers do it.
-            torch._foreach_lerp_(means, weights, 1 - self.config.averaging)  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_lerp_(means, weights, 1 - self.kept_share)  # pyright: ignore[reportPrivateImportUsage]
 
     def _forward_backward(
         self, indices: Sequence[int], state: WeightingState, share_of_step: float, shortlist: Shortlist | None
