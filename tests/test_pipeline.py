@@ -9,6 +9,7 @@ import torch
 
 import byheart
 from byheart import artifacts, job
+from byheart.certification import check
 from byheart.certification.check import certify
 from byheart.errors import ArtifactError, InterruptedRunError, ModelError, SettingsError
 from byheart.export.bundle import Bundle
@@ -447,6 +448,23 @@ def test_the_certificate_is_of_the_adapter_that_was_saved(tiny_memory, tiny_base
     again = Bundle.read(tmp_path, tiny_base)
     measured = certify(tiny_base, again.adapter, encode(tiny_memory, tiny_base.tokenizer))
     assert measured == bundle.certificate
+
+
+@pytest.mark.parametrize(
+    ("learn_more", "stop_reason", "num_made"), [({}, "certified", 1), ({"epochs": 1}, "budget", 1)]
+)
+def test_the_full_pass_that_ends_a_run_is_the_certificates(tiny_memory, tiny_base, monkeypatch, settings, stop_reason):
+    finished = []
+
+    def score_records(*arguments):
+        yield from was(*arguments)
+        finished.append(True)
+
+    was = check.score_records
+    monkeypatch.setattr(check, "score_records", score_records)
+    bundle = taught(tiny_memory, tiny_base, learn=settings)
+    assert bundle.manifest.stop_reason == stop_reason
+    assert len(finished) == 1
 
 
 def test_arguments_win_over_the_settings(tiny_memory, tiny_base):

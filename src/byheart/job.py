@@ -22,6 +22,7 @@ from byheart.export.bundle import FIRST_RANK_FILE, Bundle, Claim, claim, clear
 from byheart.export.manifest import CHECKPOINT_FILE, METRICS_FILE, Manifest, Planned, Summary
 from byheart.fingerprint import fingerprint
 from byheart.learning.activations import ActivationCache
+from byheart.learning.config import ENGINE_VERSION
 from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
 from byheart.learning.footprint import Footprint, measured, needed_bytes
@@ -87,7 +88,8 @@ class Job:
         self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
         self.run_fingerprint = fingerprint(
             {
-                "byheart": version("byheart"),  # another engine takes other steps
+                "byheart": version("byheart"),
+                "engine": ENGINE_VERSION,  # another one takes other steps
                 "settings": config.identity(),
                 "memory": self.encoded.fingerprint,
                 "base": self.base.identity.to_dict(),

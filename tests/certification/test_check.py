@@ -239,10 +239,14 @@ def test_a_full_pass_that_was_made_is_not_made_again_and_gives_the_same_certific
     assert sum(told) == 2 * len(encoded)
 
 
-def test_another_adapters_full_pass_proves_nothing(tiny_base, taught, untaught, encoded):
-    others = full_pass_above(tiny_base, taught, encoded, CertifyConfig(), 0.5)
-    assert isinstance(others, FullPass)
-    assert certify(tiny_base, untaught, encoded, full_pass=others) == certify(tiny_base, untaught, encoded)
+@pytest.mark.parametrize(
+    "other", [{"adapter_sha256": "0"}, {"memory_fingerprint": "0"}, {"config": CertifyConfig(max_batch_tokens=1)}]
+)
+def test_a_full_pass_of_anything_else_proves_nothing(tiny_base, taught, encoded, other):
+    made = full_pass_above(tiny_base, taught, encoded, CertifyConfig(), 0.5)
+    assert isinstance(made, FullPass)
+    foreign = replace(made, **other, scores={index: scores([0.1]) for index in made.scores})
+    assert certify(tiny_base, taught, encoded, full_pass=foreign) == certify(tiny_base, taught, encoded)
 
 
 def test_log_softmax_over_everything_is_what_the_oracle_takes(tiny_base, encoded):

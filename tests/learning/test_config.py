@@ -27,3 +27,14 @@ def test_beyond_thirty_steps_a_pass_each_counts_for_less(num_records, pace):
 
 def test_larger_steps_are_fewer_and_keep_the_pace():
     assert LearnConfig(batch_size=20, accumulation=5).pace(3000) == 1
+
+
+def test_the_mean_keeps_nine_tenths_over_a_step_or_a_thirtieth_of_a_pass():
+    config = LearnConfig()
+    assert config.kept_share(300) == pytest.approx(0.9)
+    assert config.kept_share(3000) ** (300 / 30) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.97])
+def test_a_share_of_the_mean_that_is_given_is_of_each_step(share):
+    assert LearnConfig(averaging=share).kept_share(3000) == share

@@ -1,9 +1,12 @@
 import math
 
+import pytest
 import torch
 
+from byheart.learning import evaluate
 from byheart.learning.activations import compute_activations
-from byheart.learning.evaluate import WELL_KNOWN, record_losses
+from byheart.learning.evaluate import record_losses
+from byheart.learning.loss import token_losses
 from byheart.learning.shortlist import Vocabulary
 from byheart.memory.encode import encode
 from byheart.memory.records import Memory
@@ -55,15 +58,23 @@ def test_no_rival_is_named_unless_asked_for(split_model, activations):
     assert record_losses(split_model, activations).rivals == ()
 
 
-def test_a_token_in_doubt_is_not_left_to_the_sample(split_model, activations):
+@pytest.mark.parametrize("share_known", [0.0, 0.5, 1.0])
+def test_a_token_in_doubt_is_not_left_to_the_sample(split_model, activations, monkeypatch, share_known):
     num_words = split_model.model.get_output_embeddings().weight.shape[0]
     answered = sorted({word for record in activations.memory.records for word in record.answer_ids})
     shortlist = Vocabulary(torch.tensor(answered), num_words, num_sampled=1).draw(0)
-    looks = (record_losses(split_model, activations, shortlist=each) for each in (shortlist, None))
-    estimated_N, exact_N = (look.worst_N for look in looks)
-    is_doubted_N = estimated_N > -math.log(WELL_KNOWN)
-    assert is_doubted_N.any()
-    assert torch.equal(estimated_N[is_doubted_N], exact_N[is_doubted_N])
+    batch, hidden = activations.batch(range(len(activations.memory)))
+    final_AD = split_model.suffix(hidden, batch.predicting_A)
+    estimated_A, exact_A = (
+        token_losses(split_model.head, final_AD, batch.target_A, shortlist=each)[0] for each in (shortlist, None)
+    )
+    least_known = float(estimated_A.detach().quantile(share_known)) + (1e-3 if share_known == 1 else -1e-3)
+    monkeypatch.setattr(evaluate, "WELL_KNOWN", math.exp(-least_known))
+    is_doubtful_A = estimated_A > least_known
+    assert is_doubtful_A.float().mean() == pytest.approx(1 - share_known, abs=0.05)
+    expected_A = torch.where(is_doubtful_A, exact_A, estimated_A)
+    expected_N = torch.zeros(len(activations.memory)).index_add(0, batch.record_A, expected_A)
+    assert close(record_losses(split_model, activations, shortlist=shortlist).sum_N, expected_N)
 
 
 def test_an_estimate_over_all_words_is_exact(split_model, activations):

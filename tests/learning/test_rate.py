@@ -47,7 +47,7 @@ def test_a_rate_that_is_given_is_taken():
     assert starting_rate(LearnConfig(learning_rate=0.123), placed(small("llama"), "all"), 10_000) == 0.123
 
 
-def test_fewer_sites_begin_with_a_higher_rate_up_to_a_bound():
+def test_fewer_sites_begin_with_a_higher_rate():
     rates = [
         starting_rate(LearnConfig(), placed(small("llama"), layers, modules), 100)
         for layers, modules in [
@@ -60,7 +60,6 @@ def test_fewer_sites_begin_with_a_higher_rate_up_to_a_bound():
     assert rates == sorted(rates)
     assert rates[1] == pytest.approx(6e-3)
     assert rates[2] == pytest.approx(6e-3 * 7**0.5)
-    assert starting_rate(LearnConfig(), placed(small("llama"), "top:1", "down_proj"), 100) <= 3e-2
 
 
 def test_a_higher_rank_begins_with_a_lower_rate_from_sixteen_up():

@@ -245,12 +245,12 @@ def test_what_was_learnt_is_the_running_mean_of_the_weights_after_each_step(make
 
 def test_where_a_pass_is_long_a_step_moves_the_mean_by_less(make_stepper, adapter, tiny_encoded, monkeypatch):
     monkeypatch.setattr(learn_config, "UNHURRIED_STEPS", 1)
-    stepper = make_stepper(averaging=0.75, batch_size=1)
+    stepper = make_stepper(batch_size=1)
     after = []
     for step in range(2):
         stepper.step([0], 1e-2, {}, step)
         after.append(weights_of(adapter))
-    kept = 0.75 ** (1 / len(tiny_encoded))
+    kept = 0.9 ** (1 / len(tiny_encoded))
     assert all_close(weights_of(stepper.learnt()), [kept * a + (1 - kept) * b for a, b in zip(*after, strict=True)])
 
 

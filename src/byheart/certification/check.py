@@ -1,7 +1,7 @@
 """Adapter + memory → certificate: a full, uncached forward pass over every record, then the free run.
 
-Nothing that training computed is used. Every layer runs on the whole sequence; the logits are taken at the answer
-positions, in chunks.
+Nothing that training computed is used; a full pass that was made of the very same weights need not be made again. Every
+layer runs on the whole sequence; the logits are taken at the answer positions, in chunks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,14 @@ class FullPass:
 
     Attributes:
         adapter_sha256: of the adapter at work, as saved.
+        memory_fingerprint: of the records, as the model reads them.
+        config: how they were batched.
         scores: of the answer tokens of each record, by its index; on the CPU.
     """
 
     adapter_sha256: str
+    memory_fingerprint: str
+    config: CertifyConfig
     scores: Mapping[int, TokenScores]
 
 
@@ -63,7 +67,7 @@ def certify(
         memory: the records.
         config: see `CertifyConfig`.
         advance: told a number of records after each batch, of twice the memory's in all (scored, then recited).
-        full_pass: one over this memory that need not be made again, if it is of this very adapter.
+        full_pass: one that need not be made again, where it is of this very adapter, memory and ``config``.
     """
     saved = adapter.rounded(base.dtype)
     with attached(base.model, saved):
@@ -89,9 +93,14 @@ def certify_as_it_stands(
         advance: as for `certify`.
         full_pass: as for `certify`.
     """
+    scored: Iterable[tuple[int, TokenScores]]
+    asked = adapter_sha256, memory.fingerprint, config
+    if full_pass is not None and (full_pass.adapter_sha256, full_pass.memory_fingerprint, full_pass.config) == asked:
+        scored = full_pass.scores.items()
+    else:
+        scored = score_records(base, None, memory, config)
     scores: dict[int, TokenScores] = {}
-    is_made = full_pass is not None and full_pass.adapter_sha256 == adapter_sha256
-    for index, record_scores in full_pass.scores.items() if is_made else score_records(base, None, memory, config):
+    for index, record_scores in scored:
         scores[index] = record_scores
         advance(1)
     runs = free_run(base, memory, config.max_batch_tokens, advance)
@@ -124,13 +133,16 @@ def score_records(
             tokens = whole.prefix(batch.tokens_BT.to(base.device))
             final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
             parts: list[TokenScores] = []
-            for chunk in (slice(at, at + LOGIT_CHUNK_TOKENS) for at in range(0, len(target_A), LOGIT_CHUNK_TOKENS)):
+            for chunk in _slices(len(target_A), LOGIT_CHUNK_TOKENS):
                 logits_CV, target_C = whole.head(final_AD[chunk]), target_A[chunk]
-                some = (slice(at, at + SCORED_TOKENS) for at in range(0, len(target_C), SCORED_TOKENS))
-                parts += [score(logits_CV[these], target_C[these]) for these in some]
+                parts += [score(logits_CV[part], target_C[part]) for part in _slices(len(target_C), SCORED_TOKENS)]
         scores = TokenScores.joined(parts).cpu()
         for row, index in enumerate(indices):
             yield index, scores[batch.record_A == row]
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, length, size)]
 
 
 def full_pass_above(
@@ -147,7 +159,7 @@ def full_pass_above(
         if not bool((record_scores.p_A > probability).all()):
             return None
         scores[index] = record_scores
-    return FullPass(saved.sha256(base.dtype), scores)
+    return FullPass(saved.sha256(base.dtype), memory.fingerprint, config, scores)
 
 
 def _judge(record: EncodedRecord, scores: TokenScores, run_ids: Sequence[int], texts: TokenTexts) -> RecordCertificate:

@@ -10,10 +10,13 @@ from byheart.settings import Settings
 
 DEFAULT_EPOCHS = 100
 DEFAULT_STEPS = 600
+DEFAULT_AVERAGING = 0.9
 UNHURRIED_STEPS = 30
-ENGINE_VERSION = 1
-"""Raised when the same settings and records are learnt in another way, by more than rounding: a calibration is of one.
-1: a budget is counted in visits, so that a run in which records rest has more epochs."""
+"""Steps a pass up to which each counts in full; see `LearnConfig.pace`."""
+ENGINE_VERSION = 2
+"""Raised when the same settings and records are learnt in another way, by more than rounding: a calibration is of one,
+and so is a run. 1: a budget is counted in visits, so that a run in which records rest has more epochs. 2: memories of
+more than 30 steps a pass begin with a lower rate and have a longer mean of the weights."""
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
 TrackerName = Literal["trackio", "tensorboard", "wandb", "mlflow"]
@@ -47,10 +50,10 @@ class LearnConfig(Settings):
     """AdamW's."""
     betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's, between 0 and 1. The paper's scripts have 0.9 and 0.999."""
-    averaging: float = Field(default=0.9, ge=0, lt=1)
-    """Share of the running mean of the weights that is kept over a step, or over a thirtieth of a pass where that is
-    more. The mean is what is looked at, certified and saved: single steps push known tokens about, their mean does not.
-    0: the weights themselves, as in the paper."""
+    averaging: float | None = Field(default=None, ge=0, lt=1)
+    """Share that each step keeps of the running mean of the weights. The mean is what is looked at, certified and
+    saved: single steps push known tokens about, their mean does not. None: 0.9, or what comes to that over a thirtieth
+    of a pass where a pass has more than 30 steps. 0: the weights themselves, as in the paper."""
     plateau_epochs: int | None = Field(default=None, ge=1)
     """Stop after as many visits as this many epochs of all records make without a new minimum of stubborn tokens (at or
     below p = 0.5 when last seen), counted once every record has been seen. None: half of the budget."""
@@ -116,10 +119,15 @@ class LearnConfig(Settings):
         return -(-num_records // (self.batch_size * self.accumulation))
 
     def pace(self, num_records: int) -> float:
-        """What one step may count for: 1, and less where more than 30 pass before a record comes again, so that what
-        those push about stays as much as 30 would; of the rate where none is set, and of the mean of the weights.
+        """What one step counts for: 1, and less where a pass has more than 30, so that what others push about before a
+        record comes again stays as much as in 30. Of the rate where none is set, and of the mean of the weights. Of
+        the whole memory, also where a curriculum shows a part of it.
         """
         return min(1.0, UNHURRIED_STEPS / self.steps_a_pass(num_records))
+
+    def kept_share(self, num_records: int) -> float:
+        """Share of the running mean of the weights that each step keeps, in a memory of ``num_records``."""
+        return DEFAULT_AVERAGING ** self.pace(num_records) if self.averaging is None else self.averaging
 
     def patience_epochs(self, budget_epochs: int) -> int:
         """Epochs of all records without progress after which a run of that budget stops."""

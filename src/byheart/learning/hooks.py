@@ -20,9 +20,9 @@ class Hooks:
     Attributes:
         look: measures all records under an adapter, as it would be saved, on cached activations. It chooses the best
             weights of a run that is not certified. None: the last weights stay.
-        glance: estimates the same at a fraction of the price, from a sample that the number draws. It decides whether a
-            full pass is worth its time, and finds the records that have slipped. None: `look` does, or without one
-            what training saw.
+        glance: estimates the same at a fraction of the price, from a sample that the number draws, with all words
+            only for the tokens that it leaves in doubt. It decides whether a full pass is worth its time, and finds the
+            records that have slipped. None: `look` does, or without one what training saw.
         verify: a full pass over all records; True where every answer token is above the probability to be proved.
         on_epoch: told after each epoch.
         say: told in a sentence when the adapter grows.

@@ -21,25 +21,24 @@ DEFAULT_RATE = 6e-3
 DEFAULT_DECAY_SHARE = 0.5
 _DEFAULT_SITES = 21
 _DEFAULT_RANK = 16
-_LARGEST_RATE = 3e-2
 
 
 def starting_rate(config: LearnConfig, placement: Placement, num_records: int) -> float:
     """Where the rate begins: as set, or fitted to how many sites share the work, to the rank, and to how many steps
     pass before a record comes again.
 
-        rate = 0.006 · √(21 / sites) · √(16 / max(rank, 16)), at most 0.03, · min(1, 30 / steps a pass)
+        rate = 0.006 · √(21 / sites) · √(16 / max(rank, 16)) · min(1, 30 / steps a pass)
 
     Measured (docs/engine.md): at the default placement, 21 sites of rank 16; at rank 48, where 0.003 needs 17 passes
     and 0.006 needs 25; and at a single ``down_proj``, where 0.006 does not leave the answers' entropy within 60
     epochs, 0.015 recalls everything after 59 and 0.03 after 37. With 100 steps a pass the first three factors alone
-    do not leave it within 37; what others push about in those steps is more than a record's own step moves.
+    do not leave it within 37: what others push about in those steps is more than a record's own step moves.
     """
     if config.learning_rate is not None:
         return config.learning_rate
     by_sites = math.sqrt(_DEFAULT_SITES / len(placement.sites))
     by_rank = math.sqrt(_DEFAULT_RANK / max(placement.lora_rank, _DEFAULT_RANK))
-    return min(DEFAULT_RATE * by_sites * by_rank, _LARGEST_RATE) * config.pace(num_records)
+    return DEFAULT_RATE * by_sites * by_rank * config.pace(num_records)
 
 
 def learning_rate(

@@ -90,9 +90,8 @@ class Stepper:
         self.split_model, self.adapter, self.activations = split_model, adapter, activations
         self.memory = activations.memory
         self.weighting, self.config, self.vocabulary = weighting, config, vocabulary
-        # Kept of the mean over a step: `LearnConfig.averaging`.
-        self.kept_share = config.averaging ** config.pace(len(activations.memory))
-        self.starting_rate = starting_rate(config, adapter.placement, len(activations.memory))
+        self.kept_share = config.kept_share(len(self.memory))
+        self.starting_rate = starting_rate(config, adapter.placement, len(self.memory))
         self.parameters = list(adapter.parameters())
         self.device = self.parameters[0].device
         self.optimizer = torch.optim.AdamW(

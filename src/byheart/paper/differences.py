@@ -33,9 +33,10 @@ def _placement(plain: Plain) -> str:
 
 def _optimizer(plain: Plain) -> str:
     learn, method = plain["run"]["learn"], plain["run"]["method"]
+    averaging = "by the memory" if learn["averaging"] is None else f"{learn['averaging']:g}"
     return (
         f"{learn['initial']} first weights, betas {learn['betas'][0]:g} and {learn['betas'][1]:g}, averaging "
-        f"{learn['averaging']:g}, {learn['decay']} decay, margin {method['margin']:g}"
+        f"{averaging}, {learn['decay']} decay, margin {method['margin']:g}"
     )
 
 
