@@ -450,9 +450,7 @@ def test_the_certificate_is_of_the_adapter_that_was_saved(tiny_memory, tiny_base
     assert measured == bundle.certificate
 
 
-@pytest.mark.parametrize(
-    ("learn_more", "stop_reason", "num_made"), [({}, "certified", 1), ({"epochs": 1}, "budget", 1)]
-)
+@pytest.mark.parametrize(("settings", "stop_reason"), [({}, "certified"), ({"epochs": 1}, "budget")])
 def test_the_full_pass_that_ends_a_run_is_the_certificates(tiny_memory, tiny_base, monkeypatch, settings, stop_reason):
     finished = []
 
