@@ -68,5 +68,10 @@ def test_a_higher_rank_begins_with_a_lower_rate_from_sixteen_up():
 
 
 def test_a_pass_of_many_steps_begins_with_a_lower_rate():
-    few, many = (starting_rate(LearnConfig(), placed(small("llama"), "top:3"), size) for size in (100, 1000))
+    few, many = (starting_rate(LearnConfig(), placed(small("llama"), "top:3", rank=16), size) for size in (100, 1000))
     assert (few, many) == pytest.approx((6e-3, 1.8e-3))
+
+
+def test_a_low_rank_makes_up_for_many_steps_up_to_the_rate_of_few():
+    rates = [starting_rate(LearnConfig(), placed(small("llama"), "top:3", rank=rank), 1000) for rank in (1, 4, 16, 64)]
+    assert rates == pytest.approx([6e-3, 3.6e-3, 1.8e-3, 0.9e-3])

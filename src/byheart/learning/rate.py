@@ -27,7 +27,7 @@ def starting_rate(config: LearnConfig, placement: Placement, num_records: int) -
     """Where the rate begins: as set, or fitted to how many sites share the work, to the rank, and to how many steps
     pass before a record comes again.
 
-        rate = 0.006 · √(21 / sites) · √(16 / max(rank, 16)) · min(1, 30 / steps a pass)
+        rate = 0.006 · √(21 / sites) · min(√(16 / rank) · min(30 / steps a pass, 1), 1)
 
     Measured (docs/engine.md): at the default placement, 21 sites of rank 16; at rank 48, where 0.003 needs 17 passes
     and 0.006 needs 25; and at a single ``down_proj``, where 0.006 does not leave the answers' entropy within 60
@@ -37,8 +37,8 @@ def starting_rate(config: LearnConfig, placement: Placement, num_records: int) -
     if config.learning_rate is not None:
         return config.learning_rate
     by_sites = math.sqrt(_DEFAULT_SITES / len(placement.sites))
-    by_rank = math.sqrt(_DEFAULT_RANK / max(placement.lora_rank, _DEFAULT_RANK))
-    return DEFAULT_RATE * by_sites * by_rank * config.pace(num_records)
+    by_rank = math.sqrt(_DEFAULT_RANK / placement.lora_rank)
+    return DEFAULT_RATE * by_sites * min(by_rank * config.pace(num_records), 1.0)
 
 
 def learning_rate(
