@@ -120,8 +120,8 @@ class LearnConfig(Settings):
 
     def pace(self, num_records: int) -> float:
         """What one step counts for: 1, and less where a pass has more than 30, so that what others push about before a
-        record comes again stays as much as in 30. Of the rate where none is set, and of the mean of the weights. Of
-        the whole memory, also where a curriculum shows a part of it.
+        record comes again stays as much as in 30. It sets the rate and the mean of the weights where these are left to
+        byheart. A pass is one of the whole memory, also where a curriculum shows a part of it.
         """
         return min(1.0, UNHURRIED_STEPS / self.steps_a_pass(num_records))
 

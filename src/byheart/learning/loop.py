@@ -151,7 +151,7 @@ class _Loop:
             return False
         progress.num_visits_at_look = progress.num_visits
         # The first look is no glance: it names the words in the answers' way, which a shortlist may miss. Glances draw
-        # another sample each time: a word that one of them misses must not keep a run from its end.
+        # another sample each time, so that what one of them misses is met by another.
         if hooks.glance is not None and progress.has_looked:
             self.run.take_in(epoch, hooks.glance(adapter, self.run.draw_seed))
             if not progress.standing.all_above(self.wanted_probability):
