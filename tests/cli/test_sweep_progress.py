@@ -1,10 +1,11 @@
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 
 from byheart.cli.screens import Screen
-from byheart.cli.sweep_progress import SweepBars, SweepLines, resumable, sweep_narrating
+from byheart.cli.sweep_progress import SweepBars, SweepLines, left, resumable, sweep_narrating
 from byheart.errors import InterruptedRunError
 from byheart.sweep.progress import Standing
 from screens_for_tests import Clock, screen
@@ -87,3 +88,8 @@ def test_what_is_stopped_says_what_becomes_of_it(monkeypatch, error, told):
         raise error
     assert str(raised.value) == told
     assert stream.getvalue() == "making the cells\n"
+
+
+def test_a_cell_that_outlasts_its_estimate_is_not_said_to_be_at_its_end():
+    assert left(standing(seconds_left=0.0)) == "longer than the cells before, time left not known"
+    assert left(replace(standing(seconds_left=0.0), num_running=0)) == "about 0:00 left"

@@ -128,7 +128,11 @@ def counts(standing: Standing) -> str:
 def left(standing: Standing) -> str:
     """The time that remains, as far as that is known."""
     seconds = standing.seconds_left
-    return "time left not known yet" if seconds is None else f"about {clock(seconds)} left"
+    if seconds is None:
+        return "time left not known yet"
+    if seconds < 1 and standing.num_running:
+        return "longer than the cells before, time left not known"
+    return f"about {clock(seconds)} left"
 
 
 def line(standing: Standing) -> str:
