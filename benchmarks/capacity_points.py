@@ -55,7 +55,11 @@ POINTS = (
     Point("phonebook", "24", "v_proj", 8),
     Point("phonebook", "24", "v_proj", 4),
     Point("phonebook", "20", "v_proj", 8),
+    Point("phonebook", "24", "mlp-bypass", 5),
+    Point("phonebook", "24", "mlp-bypass", 4),
     Point("phonebook", "top:1", "attention", 2),
+    Point("phonebook", "top:3", "down_proj", 1),
+    Point("phonebook", "top:3", "o_proj", 1),
     Point("random", "24", "down_proj", 2, "sft"),
     Point("random", "24", "down_proj", 2, "memft-ot"),
     Point("random", "24", "down_proj", 2, "memft-sw"),
@@ -64,6 +68,9 @@ POINTS = (
     Point("random", "20", "down_proj", 1),
     Point("random", "24", "v_proj", 8),
     Point("random", "24", "v_proj", 4),
+    Point("random", "24", "mlp-bypass", 4),
+    Point("random", "24", "mlp-bypass", 3),
+    Point("random", "24", "mlp-bypass", 2),
     Point("random", "top:1", "attention", 1),
 )
 QUICK_POINTS = (Point("phonebook", "top:3", "all-linear", 2), Point("random", "top:3", "all-linear", 2))
