@@ -25,7 +25,7 @@ from byheart.learning.activations import ActivationCache
 from byheart.learning.config import ENGINE_VERSION
 from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
-from byheart.learning.footprint import Footprint, measured, needed_bytes
+from byheart.learning.footprint import Footprint, give_back, measured, needed_bytes
 from byheart.learning.hooks import Hooks
 from byheart.learning.initial import point_at
 from byheart.learning.loop import LearnResult
@@ -117,6 +117,7 @@ class Job:
         split_model = split(self.base.model, outline.layers[0])
         with reading(self.encoded, split_model, self.base, self.config, self.reporter, self.out) as activations:
             sized = self.sized(split_model, activations, outline)
+            give_back()
             adapter = Adapter.initialised(sized.placement, self.base.device, self.config.seed)
             if self.config.learn.initial == "principal" and not self.is_resumed:
                 point_at(adapter, split_model, activations, self.config.seed)
@@ -170,16 +171,19 @@ class Job:
         def look(candidate: Adapter, shortlist: Shortlist | None = None) -> RecordLosses:
             # Of a rounded copy, as saved: the adapter itself drops out while it learns.
             with attached(self.base.model, candidate.rounded(self.base.dtype)):
-                return record_losses(
+                losses = record_losses(
                     split_model,
                     activations,
                     shortlist=shortlist,
                     find_rivals=vocabulary is not None and shortlist is None,
                 )
+            give_back()
+            return losses
 
         def verify(candidate: Adapter) -> bool:
             wanted = config.method.proved_probability
             self.full_pass = full_pass_above(self.base, candidate, self.encoded, config.certify, wanted)
+            give_back()
             return self.full_pass is not None
 
         hooks = Hooks(

@@ -1,12 +1,14 @@
 import copy
 import itertools
+import platform
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byheart.learning.footprint import Footprint, measured
+from byheart.learning.footprint import Footprint, give_back, measured
 from byheart.learning.step import Stepper
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import Uniform
@@ -123,3 +125,19 @@ def test_measuring_changes_neither_the_adapter_nor_what_is_drawn_next(make_stepp
 
 def of(stepper: Stepper) -> Footprint:
     return measured(stepper.split_model, stepper.adapter, stepper.activations, num_words=97)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is freed and can give it back")
+def test_freed_memory_behind_what_is_still_in_use_goes_back_to_the_system():
+    def resident_pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    # Each too small to be mapped by itself, and a small one that stays in use behind each.
+    blocks, held = [], []
+    for _ in range(1000):
+        blocks.append(torch.ones(25_000))
+        held.append(torch.ones(16))
+    blocks.clear()
+    before = resident_pages()
+    give_back()
+    assert (before - resident_pages()) * 4096 > 50_000_000
