@@ -23,7 +23,7 @@ def write_grid(tmp_path, tiny_model_directory, records):
         grid = {
             "base": {
                 "model": {"name": str(tiny_model_directory), "dtype": "float32", "device": "cpu"},
-                "placement": {"layers": "all"},
+                "placement": {"layers": "all", "lora_rank": 1},
                 "learn": {"epochs": 3, "batch_size": 4},
             },
             "task": {"name": "records", "source": str(records)},

@@ -1,7 +1,10 @@
+import itertools
+
 import pytest
 
 from byheart.errors import SettingsError
 from byheart.law.plan import Need
+from byheart.planning.calibration import Calibration, directories
 from byheart.planning.planner import RANKS, plan_for, reason
 
 NEED = Need(10, 100, 6.0)
@@ -20,10 +23,30 @@ def test_ranks_to_choose_from_can_be_given(by_law):
 
 
 def test_a_lower_goal_is_read_from_the_cells_anew(by_bits):
-    """Three fifths come back in cells that are not whole, so that nine tenths are as hard as all."""
-    all_of_them, most = plan_for(NEED, by_bits), plan_for(NEED, by_bits, goal=0.9)
-    assert most.goal == 0.9
-    assert most.lora_rank == all_of_them.lora_rank
+    """Three fifths come back in cells that are not whole, so that nine tenths are as hard as all; half comes back in
+    every cell, which leaves nothing to fit: half is as likely as all, at the least.
+    """
+    all_of_them, most, half = (plan_for(NEED, by_bits, goal=goal) for goal in (1.0, 0.9, 0.5))
+    assert (most.goal, half.goal) == (0.9, 0.5)
+    assert all_of_them.ranks == most.ranks == half.ranks
+
+
+GOALS = (1.0, 0.985, 0.95, 0.5, 0.1)
+
+
+@pytest.mark.parametrize("path", sorted(directories()[-1].glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("need", [Need(100, 1100, 4.15), Need(1000, 11000, 4.15), Need(1, 1500, 13.0)])
+def test_less_is_never_harder_to_reach(path, need):
+    calibration = Calibration.read(path)
+    plans = [plan_for(need, calibration, goal=goal) for goal in GOALS]
+    for more, less in itertools.pairwise(plans):
+        assert less.lora_rank <= more.lora_rank
+        assert all(a.probability >= b.probability for a, b in zip(less.ranks, more.ranks, strict=True))
+
+
+def test_of_a_single_record_every_goal_is_the_whole_of_it(by_bits):
+    need = Need(1, 100, 6.0)
+    assert plan_for(need, by_bits, goal=0.5).ranks == plan_for(need, by_bits).ranks
 
 
 @pytest.mark.parametrize("goal", [0.0, -1.0, 1.01])

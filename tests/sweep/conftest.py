@@ -11,6 +11,7 @@ import pytest
 
 from byheart.model.base import Base
 from byheart.sweep.cell import Cell
+from byheart.sweep.engines import Job
 from byheart.sweep.grid import expand, read_grid
 from byheart.sweep.prepare import prepare
 from conftest import PAIRS
@@ -50,3 +51,11 @@ def cells_of(tiny_base: Base) -> Callable[[Mapping[str, Any]], list[Cell]]:
 def tiny_cells(tiny_grid: dict[str, Any], cells_of: Callable[[Mapping[str, Any]], list[Cell]]) -> list[Cell]:
     """The cells of `tiny_grid`."""
     return cells_of(tiny_grid)
+
+
+@pytest.fixture(scope="session")
+def long_job(tiny_cells: list[Cell]) -> Job:
+    """One that does not end by itself while a test looks."""
+    run = tiny_cells[0].run.model_dump(mode="json")
+    endless = {"epochs": 1_000_000, "plateau_epochs": 1_000_000, "decay": "constant", "learning_rate": 1e-9}
+    return Job("endless", {**run, "learn": {**run["learn"], **endless}}, tiny_cells[0].plain_records())

@@ -29,7 +29,8 @@ AXES = st.fixed_dictionaries(
 
 
 def drafts(**sections: Any) -> list[Draft]:
-    return expand(read_grid({"task": TASK, **sections}))
+    base = merged({"placement": {"lora_rank": 1}}, sections.pop("base", {}))
+    return expand(read_grid({"task": TASK, "base": base, **sections}))
 
 
 def identities(found: list[Draft]) -> set[str]:
@@ -129,6 +130,9 @@ def test_grids_share_what_stands_beside_them_and_a_cell_of_two_is_one():
         ({"axes": {"seed": [1]}, "exclude": [{"seed": 1}]}, "exclude leaves no cell"),
         ({"task": {}}, "no task is named"),
         ({"base": {"format": {"format": "csv"}}}, "a sweep's records come from its task"),
+        ({"axes": {"format.chunk_tokens": [32, 64]}}, "a sweep's records come from its task"),
+        ({"base": {"placement": {"lora_rank": "auto"}}}, "placement.lora_rank is auto"),
+        ({"axes": {"lora_rank": [4, "auto"]}}, "give a number in base.placement, or an axis lora_rank"),
         ({"base": {"task": {}}}, "base.task: the task has a section of its own"),
     ],
 )

@@ -21,14 +21,6 @@ def engine():
             yield engine
 
 
-@pytest.fixture(scope="module")
-def long_job(tiny_cells) -> Job:
-    """One that does not end by itself while a test looks."""
-    run = tiny_cells[0].run.model_dump(mode="json")
-    endless = {"epochs": 1_000_000, "plateau_epochs": 1_000_000, "decay": "constant", "learning_rate": 1e-9}
-    return Job("endless", {**run, "learn": {**run["learn"], **endless}}, tiny_cells[0].plain_records())
-
-
 def job_of(cell) -> Job:
     return Job(cell.name, cell.run.model_dump(mode="json"), cell.plain_records())
 
@@ -86,11 +78,14 @@ def test_a_worker_that_is_killed_loses_its_job_and_another_takes_its_place(engin
 
 
 def test_a_worker_killed_while_idle_is_replaced(engine, tiny_cells):
-    os.kill(pid_of(engine), signal.SIGKILL)
+    before = pid_of(engine)
+    os.kill(before, signal.SIGKILL)
     engine._workers[0]._process.wait()
     engine.submit(job_of(tiny_cells[3]))
-    outcome = outcome_of(engine)
-    assert outcome.error is None or outcome.is_lost
+    if outcome_of(engine).is_lost:  # handed to the dead one, before its end was seen
+        engine.submit(job_of(tiny_cells[3]))
+        assert outcome_of(engine).error is None
+    assert pid_of(engine) != before
 
 
 def test_leaving_ends_a_job_under_way(long_job):

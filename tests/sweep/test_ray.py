@@ -13,7 +13,6 @@ import pytest
 
 from byheart.errors import SettingsError
 from byheart.sweep.driver import Sweep, sweep
-from byheart.sweep.engines import Job
 from byheart.sweep.grid import Resources
 from byheart.sweep.progress import Silent, Standing
 from byheart.sweep.ray import RayEngine
@@ -103,15 +102,17 @@ def test_what_no_node_has_is_refused_unless_nodes_are_to_come(cluster):
         assert engine.num_slots() == 3
 
 
-def test_leaving_cancels_what_runs_and_reports_nothing_home(cluster, tiny_cells, monkeypatch):
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see what runs")
+def test_leaving_ends_what_runs_and_reports_nothing_home(cluster, long_job, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
-    cell = tiny_cells[0]
     with RayEngine(Resources(), address=cluster.address) as engine:
         import ray
 
         assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-        engine.submit(Job(cell.name, cell.run.model_dump(mode="json"), cell.plain_records()))
+        engine.submit(long_job)
+        assert any(num_tasks_running() == 1 or time.sleep(0.2) for _ in range(300))
     assert not ray.is_initialized()
+    assert any(num_tasks_running() == 0 or time.sleep(0.2) for _ in range(300))
 
 
 def test_a_node_of_another_byheart_ends_the_sweep_with_the_mend(cluster, tiny_cells, tmp_path, monkeypatch):

@@ -154,7 +154,7 @@ class Plan(Document):
     """Factors by which the chosen rank, the length, the loss before, the bits to learn and the bits a parameter lie
     outside what was calibrated; only of those that do."""
     reading: str
-    """From what the probability is read: law, or bits."""
+    """From what the chosen rank's probability is read: law, or bits."""
     ranks: tuple[PlannedRank, ...]
     """By rank, rising."""
     lora_rank: PositiveInt
@@ -193,6 +193,7 @@ def make_plan(
     bytes_per_parameter: int,
     seconds: Callable[[int], float | None] = lambda _: None,
     band: RecallBand | None = None,
+    higher: Sequence[tuple[Recall, RecallBand | None]] = (),
     confidence: float = CONFIDENCE,
 ) -> Plan:
     """What each rank would come to, and the smallest that reaches the goal.
@@ -207,6 +208,7 @@ def make_plan(
         bytes_per_parameter: as saved.
         seconds: about how long a run of a rank takes.
         band: how sure the step to recall is; None: not known.
+        higher: the same of higher goals. Who reaches more reaches the goal, so that at each rank the likeliest counts.
         confidence: probability with which the goal is to be reached.
 
     Raises:
@@ -220,15 +222,19 @@ def make_plan(
         for name in ("num_answer_tokens", "nll_before_nats", "bits")
     }
 
-    reads_load_alone = recall.reading == "law" and forecast is not None and forecast.capacity is not None
+    def curve_at(rank: int) -> tuple[Recall, RecallBand | None]:
+        return max([(recall, band), *higher], key=lambda curve: curve[0].probability(rank, *size, forecast))
 
     def beyond_at(rank: int) -> dict[str, float]:
+        reads_law = curve_at(rank)[0].reading == "law"
+        reads_load_alone = reads_law and forecast is not None and forecast.capacity is not None
         rank_beyond = 1.0 if reads_load_alone else spans.lora_rank.beyond(rank)
         load = spans.overfilled(need.bits / (rank * parameters_per_rank))
         return {"lora_rank": rank_beyond, **memory_beyond, "load": load}
 
-    planned = [
-        PlannedRank(
+    def planned_at(rank: int) -> PlannedRank:
+        recall, band = curve_at(rank)
+        return PlannedRank(
             lora_rank=rank,
             probability=recall.probability(rank, *size, forecast),
             predicted_nll_nats=None if forecast is None else forecast.nll_after_nats(rank, *size),
@@ -239,8 +245,8 @@ def make_plan(
             seconds=seconds(rank),
             extrapolation=max(beyond_at(rank).values()),
         )
-        for rank in sorted(set(ranks))
-    ]
+
+    planned = [planned_at(rank) for rank in sorted(set(ranks))]
     likeliest = max(each.probability for each in planned)
     enough = confidence if likeliest >= confidence else AS_LIKELY * likeliest
     chosen = next(each for each in planned if each.probability >= enough)
@@ -251,7 +257,7 @@ def make_plan(
         num_answer_tokens=need.num_answer_tokens,
         nll_before_nats=need.nll_before_nats,
         extrapolations={name: factor for name, factor in beyond_at(chosen.lora_rank).items() if factor > 1},
-        reading=recall.reading,
+        reading=curve_at(chosen.lora_rank)[0].reading,
         ranks=tuple(planned),
         lora_rank=chosen.lora_rank,
     )

@@ -138,6 +138,15 @@ def has_reached(cell: Observation, goal: float) -> bool:
     return cell.num_certified >= goal * cell.num_records - _ROUNDING
 
 
+def least_share(goal: float, num_records: int) -> float:
+    """What share of so many records reaches the goal at the least: there are no parts of records.
+
+    >>> least_share(0.95, 10), least_share(0.95, 100), least_share(0.07, 100)
+    (1.0, 0.95, 0.07)
+    """
+    return math.ceil(goal * num_records - _ROUNDING) / num_records
+
+
 def _features(
     reading: Reading, size: float, num_answer_tokens: float, nll_before_nats: float, forecast: Forecast | None
 ) -> tuple[float, ...]:

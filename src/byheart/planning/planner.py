@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
-from byheart.errors import SettingsError
+from byheart.errors import LawError, SettingsError
 from byheart.law.plan import CONFIDENCE, Need, Plan, Spans, make_plan
-from byheart.law.recall import fit_recall
+from byheart.law.recall import Recall, fit_recall, least_share
 from byheart.law.recall_band import RecallBand
 from byheart.model.base import DTYPES
 from byheart.planning.calibration import Calibration
@@ -32,18 +33,17 @@ def plan_for(
         dtype: of the run's products, in which its adapter is saved; None: the calibration's.
         ranks: to choose from.
         goal: share of the records to be certified. For less than all, the step to recall is fitted anew to the cells'
-            own outcomes at that goal.
+            own outcomes at that goal and at all higher ones that they tell apart.
         confidence: probability with which.
 
     Raises:
         SettingsError: a goal that is no share.
-        LawError: the cells say nothing of this goal: all of them reach it, or none does.
     """
     if not 0 < goal <= 1:
         raise SettingsError(f"goal {goal:g}: give a share of the records, above 0 and up to 1")
-    recall, forecast, cells = calibration.recall, calibration.forecast, calibration.observations
-    if goal != recall.goal:
-        recall = fit_recall(cells, forecast, goal)
+    forecast, cells = calibration.forecast, calibration.observations
+    curves = _curves(calibration, least_share(goal, need.num_records))
+    (recall, band), *higher = ((each, RecallBand.of(each, forecast, cells)) for each in curves)
     per_rank, timing = calibration.parameters_per_rank, calibration.timing
     dtype, calibrated_dtype = dtype or calibration.dtype, calibration.dtype
     plan = make_plan(
@@ -55,10 +55,25 @@ def plan_for(
         parameters_per_rank=per_rank,
         bytes_per_parameter=DTYPES[dtype].itemsize,
         seconds=lambda rank: None if timing is None else timing.seconds(need, rank * per_rank),
-        band=RecallBand.of(recall, forecast, cells),
+        band=band,
+        higher=higher,
         confidence=confidence,
     )
-    return plan if dtype == calibrated_dtype else plan.model_copy(update={"calibrated_dtype": calibrated_dtype})
+    return plan.model_copy(
+        update={"goal": goal, "calibrated_dtype": None if dtype == calibrated_dtype else calibrated_dtype}
+    )
+
+
+def _curves(calibration: Calibration, goal: float) -> list[Recall]:
+    """The steps to recall at the goal and at all higher ones that some cell reaches and another does not, rising."""
+    cells = calibration.observations
+    shares = {cell.num_certified / cell.num_records for cell in cells}
+    curves: list[Recall] = []
+    for each in sorted({goal, *(share for share in shares if goal < share)} - {1.0}):
+        # At a share that every cell reaches there is nothing to fit; the next higher one tells the least of it.
+        with contextlib.suppress(LawError):
+            curves.append(fit_recall(cells, calibration.forecast, each))
+    return [*curves, calibration.recall]
 
 
 def reason(plan: Plan) -> str:

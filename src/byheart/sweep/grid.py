@@ -213,10 +213,10 @@ def _draft(section: Section, axes: Mapping[str, Any], source: str) -> Draft:
     tree: dict[str, Any] = {**section.base, "task": section.task}
     if "task" in section.base:
         raise SettingsError(f"{source}: base.task: the task has a section of its own beside base; move it there")
-    if "format" in section.base:
-        raise SettingsError(f"{source}: base.format: a sweep's records come from its task; leave it out")
     for axis, value in axes.items():
         tree = merged(tree, _laid(axis, value, source))
+    if "format" in tree:
+        raise SettingsError(f"{source}: format: a sweep's records come from its task; leave it out")
     task = tree.pop("task")
     flaws: list[str] = []
     run_config = task_config = None
@@ -228,7 +228,12 @@ def _draft(section: Section, axes: Mapping[str, Any], source: str) -> Draft:
         task_config = parse_task(task, f"{source}: task")
     except SettingsError as error:
         flaws.append(str(error))
-    if run_config is None or task_config is None:
+    if run_config is not None and run_config.placement.lora_rank == "auto":
+        flaws.append(
+            f"{source}: placement.lora_rank is auto, which hangs on the calibrations where the cell runs; "
+            "give a number in base.placement, or an axis lora_rank"
+        )
+    if flaws or run_config is None or task_config is None:
         raise SettingsError("\n".join(flaws))
     return Draft(run_config, task_config, {full_name(axis): _label(value) for axis, value in axes.items()})
 
