@@ -52,11 +52,12 @@ def test_exponents_come_back_within_a_tenth_from_one_percent_of_noise(law, seed)
 
 @given(LAWS, SEEDS)
 @settings(max_examples=15)
-def test_the_law_itself_comes_back_within_two_percent_from_one_percent_of_noise(law, seed):
+def test_the_law_itself_comes_back_within_two_percent_of_its_range_from_one_percent_of_noise(law, seed):
     """C and b are far from any cell, and hardly determined alone; what they come to at the cells is."""
     cells = positive(observed(law, noise=0.01, seed=seed, nll_before_nats=2000.0))
     found, (size_N, length_N) = solved(cells), (as_cells(cells).size_N, as_cells(cells).length_N)
-    assert found.unclipped_nats(size_N, length_N) == pytest.approx(law.unclipped_nats(size_N, length_N), rel=0.02)
+    true_N = law.unclipped_nats(size_N, length_N)
+    assert found.unclipped_nats(size_N, length_N) == pytest.approx(true_N, abs=0.02 * float(true_N.max()), rel=0)
 
 
 @given(LAWS, SEEDS)

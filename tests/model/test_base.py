@@ -57,6 +57,17 @@ def test_threads_are_no_more_than_the_process_has_cores(tiny_model_directory, mo
         torch.set_num_threads(num_threads)
 
 
+@pytest.mark.parametrize(("said", "kept"), [(None, "256"), ("64", "64")])
+def test_few_compiled_kernels_are_kept_unless_the_environment_says_otherwise(
+    tiny_model_directory, monkeypatch, said, kept
+):
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", said or "")
+    if said is None:
+        monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    load(ModelConfig(name=str(tiny_model_directory)))
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == kept
+
+
 def test_the_identity_says_what_was_loaded_and_how(tiny_model_directory):
     base = loaded(tiny_model_directory, dtype="bfloat16", attention="eager")
     assert (base.dtype, base.device.type) == (torch.bfloat16, "cpu")
