@@ -24,7 +24,9 @@ def planned(num_pairs: int, ranks=(1, 2, 4, 8, 16)) -> planner.Planned:
     memory = Memory.from_pairs([(f"{number}?", str(number)) for number in range(num_pairs)])
     task = planner.parse({"name": "phonebook", "num_pairs": num_pairs}).model_dump(mode="json")
     need, spans = Need(num_pairs, 20 * num_pairs, 5.0), Spans.of(CELLS)
-    plan = make_plan(need, ranks, fit_recall(CELLS), None, spans, parameters_per_rank=9, bytes_per_parameter=2)
+    plan = make_plan(
+        need, ranks, [(fit_recall(CELLS), None)], None, spans, parameters_per_rank=9, bytes_per_parameter=2
+    )
     return planner.Planned(planner.Unseen(f"phonebook {num_pairs}", task, memory), plan)
 
 

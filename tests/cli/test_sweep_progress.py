@@ -92,4 +92,5 @@ def test_what_is_stopped_says_what_becomes_of_it(monkeypatch, error, told):
 
 def test_a_cell_that_outlasts_its_estimate_is_not_said_to_be_at_its_end():
     assert left(standing(seconds_left=0.0)) == "longer than the cells before, time left not known"
+    assert left(standing(seconds_left=0.5)) == "about 0:00 left"
     assert left(replace(standing(seconds_left=0.0), num_running=0)) == "about 0:00 left"

@@ -28,7 +28,7 @@ def planned(
     return make_plan(
         need,
         ranks,
-        recall,
+        [(recall, None)],
         forecast,
         Spans.of(CELLS),
         parameters_per_rank=PARAMETERS_EACH_RANK,

@@ -19,12 +19,11 @@ def planned(cells: Any, forecast: Any, ranks: tuple[int, ...] = (1, 2, 4, 8, 16,
     return make_plan(
         Need(10, 100, 6.0),
         ranks,
-        recall,
+        [(recall, RecallBand.of(recall, forecast, cells))],
         forecast,
         Spans.of(cells),
         parameters_per_rank=PARAMETERS_EACH_RANK,
         bytes_per_parameter=2,
-        band=RecallBand.of(recall, forecast, cells),
     )
 
 

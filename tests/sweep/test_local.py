@@ -82,9 +82,11 @@ def test_a_worker_killed_while_idle_is_replaced(engine, tiny_cells):
     os.kill(before, signal.SIGKILL)
     engine._workers[0]._process.wait()
     engine.submit(job_of(tiny_cells[3]))
-    if outcome_of(engine).is_lost:  # handed to the dead one, before its end was seen
+    outcome = outcome_of(engine)
+    if outcome.is_lost:  # handed to the dead one, before its end was seen
         engine.submit(job_of(tiny_cells[3]))
-        assert outcome_of(engine).error is None
+        outcome = outcome_of(engine)
+    assert outcome.error is None
     assert pid_of(engine) != before
 
 

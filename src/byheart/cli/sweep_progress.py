@@ -130,7 +130,7 @@ def left(standing: Standing) -> str:
     seconds = standing.seconds_left
     if seconds is None:
         return "time left not known yet"
-    if seconds < 1 and standing.num_running:
+    if seconds < 1e-3 and standing.num_running:
         return "longer than the cells before, time left not known"
     return f"about {clock(seconds)} left"
 

@@ -27,6 +27,10 @@ AS_LIKELY = 0.99
 """Share of the likeliest rank's probability that a smaller one must have, where none reaches the goal."""
 
 
+Curve = tuple[Recall, RecallBand | None]
+"""A step to recall, and how sure it is; None: not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What there is to learn.
@@ -185,15 +189,14 @@ class Plan(Document):
 def make_plan(
     need: Need,
     ranks: Sequence[int],
-    recall: Recall,
+    curves: Sequence[Curve],
     forecast: Forecast | None,
     spans: Spans,
     *,
     parameters_per_rank: int,
     bytes_per_parameter: int,
     seconds: Callable[[int], float | None] = lambda _: None,
-    band: RecallBand | None = None,
-    higher: Sequence[tuple[Recall, RecallBand | None]] = (),
+    goal: float = 1.0,
     confidence: float = CONFIDENCE,
 ) -> Plan:
     """What each rank would come to, and the smallest that reaches the goal.
@@ -201,15 +204,15 @@ def make_plan(
     Args:
         need: what there is to learn.
         ranks: to choose from.
-        recall: the step to recall; its goal is the plan's.
+        curves: of the goal and of higher ones, at least one. Who reaches more reaches the goal, so that at each rank
+            the likeliest counts.
         forecast: the law; None: the cells carried none.
         spans: what was calibrated.
         parameters_per_rank: of the placement.
         bytes_per_parameter: as saved.
         seconds: about how long a run of a rank takes.
-        band: how sure the step to recall is; None: not known.
-        higher: the same of higher goals. Who reaches more reaches the goal, so that at each rank the likeliest counts.
-        confidence: probability with which the goal is to be reached.
+        goal: share of the records that are to be certified.
+        confidence: probability with which.
 
     Raises:
         SettingsError: no ranks, or one that is not positive.
@@ -222,8 +225,8 @@ def make_plan(
         for name in ("num_answer_tokens", "nll_before_nats", "bits")
     }
 
-    def curve_at(rank: int) -> tuple[Recall, RecallBand | None]:
-        return max([(recall, band), *higher], key=lambda curve: curve[0].probability(rank, *size, forecast))
+    def curve_at(rank: int) -> Curve:
+        return max(curves, key=lambda curve: curve[0].probability(rank, *size, forecast))
 
     def beyond_at(rank: int) -> dict[str, float]:
         reads_law = curve_at(rank)[0].reading == "law"
@@ -251,7 +254,7 @@ def make_plan(
     enough = confidence if likeliest >= confidence else AS_LIKELY * likeliest
     chosen = next(each for each in planned if each.probability >= enough)
     return Plan(
-        goal=recall.goal,
+        goal=goal,
         confidence=confidence,
         num_records=need.num_records,
         num_answer_tokens=need.num_answer_tokens,

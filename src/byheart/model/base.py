@@ -122,7 +122,8 @@ def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(min(torch.get_num_threads(), num_cores()))
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_KERNELS))
+    if not {f"{name}_PRIMITIVE_CACHE_CAPACITY" for name in ("ONEDNN", "DNNL")} & os.environ.keys():
+        os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = str(KEPT_KERNELS)
     source = locate(config.name, announce)
     device = _device(config.device)
     dtype = DTYPES[_dtype_name(config.dtype, device)]

@@ -42,38 +42,36 @@ def plan_for(
     if not 0 < goal <= 1:
         raise SettingsError(f"goal {goal:g}: give a share of the records, above 0 and up to 1")
     forecast, cells = calibration.forecast, calibration.observations
-    curves = _curves(calibration, least_share(goal, need.num_records))
-    (recall, band), *higher = ((each, RecallBand.of(each, forecast, cells)) for each in curves)
+    recalls = _recalls(calibration, least_share(goal, need.num_records))
     per_rank, timing = calibration.parameters_per_rank, calibration.timing
     dtype, calibrated_dtype = dtype or calibration.dtype, calibration.dtype
     plan = make_plan(
         need,
         ranks,
-        recall,
+        [(recall, RecallBand.of(recall, forecast, cells)) for recall in recalls],
         forecast,
         Spans.of(cells),
         parameters_per_rank=per_rank,
         bytes_per_parameter=DTYPES[dtype].itemsize,
         seconds=lambda rank: None if timing is None else timing.seconds(need, rank * per_rank),
-        band=band,
-        higher=higher,
+        goal=goal,
         confidence=confidence,
     )
-    return plan.model_copy(
-        update={"goal": goal, "calibrated_dtype": None if dtype == calibrated_dtype else calibrated_dtype}
-    )
+    return plan if dtype == calibrated_dtype else plan.model_copy(update={"calibrated_dtype": calibrated_dtype})
 
 
-def _curves(calibration: Calibration, goal: float) -> list[Recall]:
-    """The steps to recall at the goal and at all higher ones that some cell reaches and another does not, rising."""
+def _recalls(calibration: Calibration, goal: float) -> list[Recall]:
+    """The steps to recall at every share that some cell came to, from the goal on: between two of them all cells that
+    reach the one reach the other.
+    """
     cells = calibration.observations
     shares = {cell.num_certified / cell.num_records for cell in cells}
-    curves: list[Recall] = []
-    for each in sorted({goal, *(share for share in shares if goal < share)} - {1.0}):
+    recalls: list[Recall] = []
+    for share in sorted(share for share in shares if goal <= share < 1):
         # At a share that every cell reaches there is nothing to fit; the next higher one tells the least of it.
         with contextlib.suppress(LawError):
-            curves.append(fit_recall(cells, calibration.forecast, each))
-    return [*curves, calibration.recall]
+            recalls.append(fit_recall(cells, calibration.forecast, share))
+    return [*recalls, calibration.recall]
 
 
 def reason(plan: Plan) -> str:
