@@ -18,4 +18,5 @@ def test_the_memory_that_is_told_before_the_first_step_is_kept():
     _, pairs = measure.phonebook(None, 8)
     run = learning_run.learnt(learning_run.Job(pairs, {"learn": {"epochs": 2, "max_growths": 0}}))
     told_bytes = 1e6 * float(run["told_memory"].removesuffix(" MB"))
-    assert told_bytes / 4 < run["peak_above_model_bytes"] < 1.2 * told_bytes
+    # So short a run meets few shapes, and takes a small part of what libraries come to keep.
+    assert told_bytes / 8 < run["peak_above_model_bytes"] < told_bytes

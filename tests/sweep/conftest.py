@@ -32,7 +32,7 @@ def tiny_grid(tiny_model_directory: Path, four_records: Path) -> dict[str, Any]:
     return {
         "base": {
             "model": {"name": str(tiny_model_directory), "dtype": "float32", "device": "cpu"},
-            "placement": {"layers": "all"},
+            "placement": {"layers": "all", "lora_rank": 1},
             "method": {"name": "sft", "margin": 0},
             "learn": {"epochs": 3, "batch_size": 4},
         },
