@@ -28,6 +28,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
+SEES_WHAT_RUNS = pytest.mark.skipif(
+    not Path("/proc/self/cmdline").exists(),
+    reason="what a cluster's nodes run is seen in /proc, which is Linux's alone",
+)
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator:
@@ -70,7 +75,7 @@ def num_tasks_running() -> int:
     return sum(line.startswith(b"ray::on_node") for line in lines)
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see what runs")
+@SEES_WHAT_RUNS
 def test_a_node_killed_in_the_middle_loses_nothing_and_counts_nothing_twice(cluster, tiny_cells, tmp_path):
     cells = tiny_cells[:4]
     listener = KillsANode(cluster)
@@ -102,7 +107,7 @@ def test_what_no_node_has_is_refused_unless_nodes_are_to_come(cluster):
         assert engine.num_slots() == 3
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see what runs")
+@SEES_WHAT_RUNS
 def test_leaving_ends_what_runs_and_reports_nothing_home(cluster, long_job, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     with RayEngine(Resources(), address=cluster.address) as engine:

@@ -225,18 +225,20 @@ def make_plan(
         for name in ("num_answer_tokens", "nll_before_nats", "bits")
     }
 
-    def curve_at(rank: int) -> Curve:
+    def likeliest_at(rank: int) -> Curve:
         return max(curves, key=lambda curve: curve[0].probability(rank, *size, forecast))
 
+    curve_at = {rank: likeliest_at(rank) for rank in sorted(set(ranks))}
+
     def beyond_at(rank: int) -> dict[str, float]:
-        reads_law = curve_at(rank)[0].reading == "law"
+        reads_law = curve_at[rank][0].reading == "law"
         reads_load_alone = reads_law and forecast is not None and forecast.capacity is not None
         rank_beyond = 1.0 if reads_load_alone else spans.lora_rank.beyond(rank)
         load = spans.overfilled(need.bits / (rank * parameters_per_rank))
         return {"lora_rank": rank_beyond, **memory_beyond, "load": load}
 
     def planned_at(rank: int) -> PlannedRank:
-        recall, band = curve_at(rank)
+        recall, band = curve_at[rank]
         return PlannedRank(
             lora_rank=rank,
             probability=recall.probability(rank, *size, forecast),
@@ -249,7 +251,7 @@ def make_plan(
             extrapolation=max(beyond_at(rank).values()),
         )
 
-    planned = [planned_at(rank) for rank in sorted(set(ranks))]
+    planned = [planned_at(rank) for rank in curve_at]
     likeliest = max(each.probability for each in planned)
     enough = confidence if likeliest >= confidence else AS_LIKELY * likeliest
     chosen = next(each for each in planned if each.probability >= enough)
@@ -260,7 +262,7 @@ def make_plan(
         num_answer_tokens=need.num_answer_tokens,
         nll_before_nats=need.nll_before_nats,
         extrapolations={name: factor for name, factor in beyond_at(chosen.lora_rank).items() if factor > 1},
-        reading=curve_at(chosen.lora_rank)[0].reading,
+        reading=curve_at[chosen.lora_rank][0].reading,
         ranks=tuple(planned),
         lora_rank=chosen.lora_rank,
     )
