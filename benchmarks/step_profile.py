@@ -122,7 +122,12 @@ def main() -> None:
         "machine": measure.machine(),
         "dtype": str(base.dtype).removeprefix("torch."),
         "rows": [
-            {"stage": label, "milliseconds": statistics.median(milliseconds[label]), "shares": kinds[label]}
+            {
+                "stage": label,
+                "milliseconds": statistics.median(milliseconds[label]),
+                "least_milliseconds": min(milliseconds[label]),
+                "shares": kinds[label],
+            }
             for label in stages
         ],
         "milliseconds": milliseconds,
@@ -199,17 +204,19 @@ def kind(name: str, sizes: list[list[int]]) -> str:
 
 def text(report: dict[str, Any]) -> str:
     """A row a stage, in Markdown."""
-    first = report["rows"][0]["milliseconds"]
+    first = report["rows"][0]
     cells = [
         [
             row["stage"],
             f"{row['milliseconds']:.0f}",
-            f"{row['milliseconds'] / first:.2f}",
+            f"{row['milliseconds'] / first['milliseconds']:.2f}",
+            f"{row['least_milliseconds']:.0f}",
+            f"{row['least_milliseconds'] / first['least_milliseconds']:.2f}",
             *(f"{100 * row['shares'][each]:.0f}" for each in KINDS),
         ]
         for row in report["rows"]
     ]
-    names = ["a step of ten records", "ms", "relative", *(f"{each} %" for each in KINDS)]
+    names = ["a step of ten records", "median ms", "relative", "least ms", "relative", *(f"{each} %" for each in KINDS)]
     num_threads = report["num_threads"]
     where = (
         f"{report['records']}, {report['dtype']}, {num_threads} {'thread' if num_threads == 1 else 'threads'}, "

@@ -8,6 +8,7 @@ each epoch, so that a run that is killed has said how far it came.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import measure
+from bars import OURS
 
 from peers import card
 from peers.shapes import SHAPES, random_base
+
+ONEDNN_DEFAULT = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024")
+"""What a peer's process has without byheart, whose `load` keeps fewer kernels to save memory."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,8 @@ class Race:
         import byheart
         from byheart.memory.encode import encode
 
+        if self.job.side != OURS:
+            os.environ.setdefault(*ONEDNN_DEFAULT)
         torch.set_num_threads(self.job.num_threads)
         transformers.set_seed(self.job.seed)
         transformers.utils.logging.set_verbosity_error()

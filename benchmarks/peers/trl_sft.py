@@ -21,7 +21,8 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 10,
 }
 GRID: list[dict[str, Any]] = [
-    {"lora_rank": rank, "learning_rate": rate} for rank, rate in ((16, 2e-3), (16, 1e-3), (16, 4e-3), (8, 2e-3))
+    {"lora_rank": rank, "learning_rate": rate, "epochs": epochs}
+    for rank, rate, epochs in ((16, 2e-3, 25), (16, 1e-3, 25), (16, 4e-3, 25), (8, 2e-3, 25), (8, 2e-3, 20))
 ]
 
 
