@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -112,9 +113,10 @@ def main(asked: Path, outcome: Path) -> None:
     base = byheart.load_base(RunConfig.build(job.config).model)
     marked_bytes = measure.resident_bytes_marked()
     attention = as_if_long() if job.attends_as_long else nullcontext()
-    with _exchanging(job.exchanged) if job.exchanged else nullcontext(), attention:
+    exchanging = _exchanging(job.exchanged) if job.exchanged else nullcontext()
+    with exchanging, attention, tempfile.TemporaryDirectory() as directory:  # with checkpoints, as users learn
         watch = Watch()
-        bundle = byheart.learn(memory, base, config=job.config, reporter=watch)
+        bundle = byheart.learn(memory, base, config=job.config, reporter=watch, out=Path(directory) / "bundle")
     result = {
         "seconds": watch.seconds,
         "cpu_seconds": watch.cpu_seconds,

@@ -25,7 +25,8 @@ from byheart.learning.activations import ActivationCache
 from byheart.learning.config import ENGINE_VERSION
 from byheart.learning.evaluate import RecordLosses, likely_words, record_losses
 from byheart.learning.events import EpochEvent, Listener, MetricsFile
-from byheart.learning.footprint import Footprint, give_back, measured, needed_bytes
+from byheart.learning.footprint import Footprint, Needed, give_back, measured
+from byheart.learning.growth import largest_rank
 from byheart.learning.hooks import Hooks
 from byheart.learning.initial import point_at
 from byheart.learning.loop import LearnResult
@@ -209,8 +210,13 @@ class Job:
                 wanted_probability=config.method.wanted_probability,
                 seed=config.seed,
                 hooks=hooks,
-                max_growths=config.learn.max_growths if config.placement.lora_rank == "auto" else 0,
+                max_growths=self.max_growths,
             )
+
+    @property
+    def max_growths(self) -> int:
+        """How often the adapter may grow: where its rank is a number, never."""
+        return self.config.learn.max_growths if self.config.placement.lora_rank == "auto" else 0
 
     def footprint(
         self,
@@ -228,9 +234,10 @@ class Job:
         footprint = measured(split_model, adapter, activations, num_words)
         budget_bytes = None if config.method.needs_whole_batch else config.learn.step_memory_bytes
         step_bytes = footprint.largest(config.learn.batch_size, budget_bytes)
-        needed = needed_bytes(split_model, adapter, activations, step_bytes, config.certify.max_batch_tokens)
-        size = f"{needed / 1e9:.1f} GB" if needed >= 1e9 else f"{max(needed / 1e6, 1):.0f} MB"
-        self.reporter.say(f"about {size} of memory to learn in, beside the model")
+        largest = largest_rank(adapter.placement.lora_rank, self.max_growths)
+        certify_tokens, is_saved = config.certify.max_batch_tokens, self.checkpoint is not None
+        needed = Needed(split_model, adapter, activations, step_bytes, certify_tokens, is_saved)
+        self.reporter.say(needed.sentence(largest))
         return None if budget_bytes is None else footprint
 
     def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:

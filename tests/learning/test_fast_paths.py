@@ -5,16 +5,21 @@ the same way and its probabilities are the same. Resting records and the shortli
 is judged by the same certificate over all records and the whole vocabulary.
 """
 
+import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from byheart.errors import InterruptedRunError
 from byheart.export.bundle import Bundle
 from byheart.learning import evaluate
 from byheart.learning.shortlist import Shortlist, Vocabulary
 from byheart.memory.records import Memory
-from byheart.model.base import Base
+from byheart.model.base import Base, load
+from byheart.model.config import ModelConfig
 from byheart.model.split import SplitModel, split
 from byheart.pipeline import learn
 
@@ -26,9 +31,9 @@ EXACTLY: dict[str, Any] = {"method": {"name": "sft", "rest_epochs": 0}, "learn":
 """Nothing that jumps: no weight that a token has or has not, no directions that a decomposition may turn around."""
 
 
-def learnt(memory: Memory, base: Base, **settings) -> Bundle:
+def learnt(memory: Memory, base: Base, out: Path | None = None, interrupted=lambda: False, **settings) -> Bundle:
     config = {**settings, "learn": {**LEARN, **settings.get("learn", {})}}
-    return learn(memory, base, config=config, layers="top:1", lora_rank=8)
+    return learn(memory, base, out=out, interrupted=interrupted, config=config, layers="top:1", lora_rank=8)
 
 
 @pytest.fixture
@@ -75,8 +80,10 @@ def test_with_and_without_rest_every_record_is_certified(tiny_memory, tiny_base,
     assert [record.verdict for record in bundle.certificate.records] == ["certified"] * len(tiny_memory)
 
 
-def test_with_a_shortlist_every_record_is_certified_over_the_whole_vocabulary(tiny_memory, tiny_base, monkeypatch):
-    drawn: list[int] = []
+@pytest.fixture
+def drawn(monkeypatch) -> list[int]:
+    """The seeds of shortlists as they are drawn; from here on runs have one, small as their vocabulary is."""
+    seeds: list[int] = []
 
     class Small(Vocabulary):
         """Forty words beside the likely ones: the tiny vocabulary is smaller than what a step samples by default."""
@@ -87,10 +94,14 @@ def test_with_a_shortlist_every_record_is_certified_over_the_whole_vocabulary(ti
             super().__init__(likely, num_words, num_sampled=40)
 
         def draw(self, seed: int) -> Shortlist:
-            drawn.append(seed)
+            seeds.append(seed)
             return super().draw(seed)
 
     monkeypatch.setattr(evaluate, "Vocabulary", Small)
+    return seeds
+
+
+def test_with_a_shortlist_every_record_is_certified_over_the_whole_vocabulary(tiny_memory, tiny_base, drawn):
     with_list = learnt(tiny_memory, tiny_base)
     assert drawn
     drawn.clear()
@@ -98,3 +109,20 @@ def test_with_a_shortlist_every_record_is_certified_over_the_whole_vocabulary(ti
     assert not drawn
     for bundle in (with_list, without):
         assert [record.verdict for record in bundle.certificate.records] == ["certified"] * len(tiny_memory)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("num_steps", [3, 21])
+def test_with_a_shortlist_too_a_run_cut_short_ends_with_the_same_bytes(
+    tiny_memory, tiny_model_directory, tmp_path, drawn, dtype, num_steps
+):
+    base = load(ModelConfig(name=str(tiny_model_directory), dtype=dtype, device="cpu"))
+    whole = learnt(tiny_memory, base, tmp_path / "whole")
+    assert len(drawn) > num_steps
+    asked = itertools.count(1)
+    with pytest.raises(InterruptedRunError):
+        learnt(tiny_memory, base, tmp_path / "cut", interrupted=lambda: next(asked) == num_steps)
+    torch.manual_seed(num_steps)
+    cut = learnt(tiny_memory, base, tmp_path / "cut")
+    assert cut.adapter.sha256(torch.float32) == whole.adapter.sha256(torch.float32)
+    assert cut.manifest.stop_reason == whole.manifest.stop_reason == "certified"

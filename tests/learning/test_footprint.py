@@ -2,15 +2,22 @@ import copy
 import itertools
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 
-from byheart.learning.footprint import Footprint, give_back, measured
+from byheart.learning import footprint as module
+from byheart.learning.activations import compute_activations
+from byheart.learning.best import Best, Kept, Look
+from byheart.learning.footprint import Footprint, Needed, give_back, measured
+from byheart.learning.state import Progress, save_checkpoint
 from byheart.learning.step import Stepper
+from byheart.method.schedule import Standing
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import Uniform
 from models_for_tests import all_close, close
@@ -126,6 +133,58 @@ def test_measuring_changes_neither_the_adapter_nor_what_is_drawn_next(make_stepp
 
 def of(stepper: Stepper) -> Footprint:
     return measured(stepper.split_model, stepper.adapter, stepper.activations, num_words=97)
+
+
+def needed(stepper: Stepper, *, step_bytes: int = 0, is_saved: bool = False) -> Needed:
+    return Needed(stepper.split_model, stepper.adapter, stepper.activations, step_bytes, 4096, is_saved)
+
+
+def test_the_memory_told_has_an_adapters_weights_moments_and_copies(make_stepper):
+    stepper = make_stepper()
+    rank = stepper.adapter.placement.lora_rank
+    own = sum(weight.nbytes for weight in stepper.parameters)
+    mine = needed(stepper)
+    assert mine.bytes(2 * rank) - mine.bytes(rank) == 10 * own
+    saved = needed(stepper, is_saved=True)
+    assert saved.bytes(rank) - mine.bytes(rank) == 10 * own
+
+
+def test_a_checkpoint_has_as_many_copies_of_the_adapter_as_are_told(make_stepper, tmp_path):
+    stepper, path = make_stepper(), tmp_path / "checkpoint.safetensors"
+    stepper.step([0, 1], 1e-2, {}, 0)
+    best = Best(*(Kept(1, Look(0, 0), stepper.adapter.tensors(torch.float32)) for _ in range(2)))
+    save_checkpoint(path, "", Progress(Standing.unseen(4), best=best), stepper.adapter, stepper.optimizer)
+    with safe_open(path, "pt") as file:
+        sizes = {name: file.get_tensor(name).nbytes for name in file.keys()}  # noqa: SIM118 - no dict
+    copies = sum(size for name, size in sizes.items() if not name.startswith(("standing.", "step.")))
+    assert copies == 6 * sum(weight.nbytes for weight in stepper.parameters)
+
+
+def test_the_memory_told_has_the_step_where_that_is_larger_than_a_look(make_stepper):
+    stepper = make_stepper()
+    rank = stepper.adapter.placement.lora_rank
+    large = 10**12
+    assert needed(stepper, step_bytes=large + 1).bytes(rank) - needed(stepper, step_bytes=large).bytes(rank) == 1
+    assert needed(stepper, step_bytes=1).bytes(rank) == needed(stepper).bytes(rank)
+
+
+def test_the_memory_told_has_the_states_that_are_in_memory_and_no_others(
+    make_stepper, split_model, tiny_encoded, tmp_path
+):
+    stepper = make_stepper()
+    rank = stepper.adapter.placement.lora_rank
+    on_disk = compute_activations(split_model, tiny_encoded, stepper.device, memory_budget_bytes=0, directory=tmp_path)
+    mapped = replace(needed(stepper), activations=on_disk)
+    assert on_disk.file is not None
+    assert needed(stepper).bytes(rank) - mapped.bytes(rank) == stepper.activations.hidden_PD.nbytes > 0
+
+
+def test_what_a_grown_adapter_would_take_is_told_before(make_stepper, monkeypatch):
+    monkeypatch.setattr(module, "_KEPT_ON_CPU_BYTES", 5 * 10**9)
+    mine = needed(make_stepper())
+    rank = mine.adapter.placement.lora_rank
+    assert mine.sentence(rank) == "about 5.0 GB of memory to learn in, beside the model"
+    assert mine.sentence(8 * rank).endswith(f"beside the model; 5.0 GB should the adapter grow to rank {8 * rank}")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is freed and can give it back")

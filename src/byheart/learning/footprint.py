@@ -31,8 +31,11 @@ from byheart.model.split import SplitModel
 _FP32 = 4
 _SLACK, _SLACK_BYTES = 1.1, 2**25
 """What a step takes beside what it keeps, measured: 3 % to 10 %, and 26 MB for the smallest."""
-_COPIES = 7
-"""Of an adapter, fp32: its weights, gradient, two moments and mean, and a look's copy of them and its rounding."""
+_COPIES = 10
+"""Of an adapter, fp32: its weights, gradient, two moments and mean; the mean as it is looked at; the best so far and
+the one that may be better; at a look a copy of it and its rounding."""
+_COPIES_WHILE_SAVING = 20
+"""Those but for the last two, and six of them twice more: as safetensors lays them out, and as a checkpoint's bytes."""
 _KEPT_ON_CPU_BYTES = 650_000_000
 """By libraries: the kernels that oneDNN compiles for each shape, and holes between what the allocator has handed out.
 Measured over whole runs, 190 to 610 MB, and from run to run of the same memory by 250 MB apart."""
@@ -132,31 +135,56 @@ def _kept_bytes(split_model: SplitModel, hidden: Rows, reading_A: Tensor) -> int
     return final_AD.nbytes + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def needed_bytes(
-    split_model: SplitModel, adapter: Adapter, activations: ActivationCache, step_bytes: int, certify_tokens: int
-) -> int:
-    """About how much memory learning takes beside the model, on the model's device: the cached states where they are in
-    memory, the adapter with all that belongs to it, the larger of a step and a pass that looks at all records, and on a
-    CPU what libraries keep.
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """How much memory learning takes beside the model, about.
 
-    Args:
+    Attributes:
         split_model: the model.
         adapter: its size counts.
         activations: their states count where they are in memory.
         step_bytes: of the largest pass of a step, as `Footprint.largest` gives it.
         certify_tokens: of the certificate's batches.
+        is_saved: whether there is a checkpoint.
     """
-    model = split_model.model
-    embedding, itemsize = model.get_output_embeddings().weight, model.dtype.itemsize
-    num_words, num_hidden = embedding.shape
-    # Of a pass without gradient: a chunk's logits, in fp32 those of some of its tokens, and a batch's states.
-    num_tokens = min(CHUNK_TOKENS, sum(len(record.answer_ids) for record in activations.memory.records))
-    look_bytes = num_words * (2 * num_tokens * itemsize + min(num_tokens, LOOKED_AT_TOKENS) * 4 * _FP32)
-    look_bytes += max(PREFIX_BATCH_TOKENS, certify_tokens) * num_hidden * itemsize * 16
-    adapter_bytes = sum(weight.nbytes for weight in adapter.parameters()) * _COPIES
-    cache_bytes = 0 if activations.file is not None else activations.hidden_PD.nbytes
-    kept_bytes = _KEPT_ON_CPU_BYTES if model.device.type == "cpu" else 0
-    return cache_bytes + adapter_bytes + max(step_bytes, look_bytes) + kept_bytes
+
+    split_model: SplitModel
+    adapter: Adapter
+    activations: ActivationCache
+    step_bytes: int
+    certify_tokens: int
+    is_saved: bool
+
+    def bytes(self, lora_rank: int) -> int:
+        """On the model's device, with an adapter of this rank: the cached states where they are in memory, the adapter
+        with all that belongs to it, the larger of a step and a pass that looks at all records, and on a CPU a
+        checkpoint while it is written and what libraries keep.
+        """
+        is_on_cpu = self.split_model.model.device.type == "cpu"
+        rank_bytes = sum(weight.nbytes for weight in self.adapter.parameters()) // self.adapter.placement.lora_rank
+        num_copies = _COPIES_WHILE_SAVING if self.is_saved and is_on_cpu else _COPIES
+        cache_bytes = 0 if self.activations.file is not None else self.activations.hidden_PD.nbytes
+        kept_bytes = cache_bytes + num_copies * lora_rank * rank_bytes + (_KEPT_ON_CPU_BYTES if is_on_cpu else 0)
+        return kept_bytes + max(self.step_bytes, self._look_bytes())
+
+    def sentence(self, largest_rank: int) -> str:
+        """For a person; with what it comes to if the adapter grows to ``largest_rank``."""
+        told = f"about {_size(self.bytes(self.adapter.placement.lora_rank))} of memory to learn in, beside the model"
+        if largest_rank == self.adapter.placement.lora_rank:
+            return told
+        return f"{told}; {_size(self.bytes(largest_rank))} should the adapter grow to rank {largest_rank}"
+
+    def _look_bytes(self) -> int:
+        """Of a pass without gradient: a chunk's logits, in fp32 those of some of its tokens, and a batch's states."""
+        model, records = self.split_model.model, self.activations.memory.records
+        (num_words, num_hidden), itemsize = model.get_output_embeddings().weight.shape, model.dtype.itemsize
+        num_tokens = min(CHUNK_TOKENS, sum(len(record.answer_ids) for record in records))
+        logits_bytes = num_words * (2 * num_tokens * itemsize + min(num_tokens, LOOKED_AT_TOKENS) * 4 * _FP32)
+        return logits_bytes + max(PREFIX_BATCH_TOKENS, self.certify_tokens) * num_hidden * itemsize * 16
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{max(num_bytes / 1e6, 1):.0f} MB"
 
 
 def give_back() -> None:

@@ -31,6 +31,15 @@ def next_growth(epoch: int, lora_rank: int) -> Growth | None:
     return Growth(epoch, lora_rank, min(2 * lora_rank, LARGEST_RANK)) if lora_rank < LARGEST_RANK else None
 
 
+def largest_rank(lora_rank: int, max_growths: int) -> int:
+    """What an adapter of ``lora_rank`` may come to.
+
+    >>> largest_rank(16, 3), largest_rank(200, 3)
+    (128, 512)
+    """
+    return max(lora_rank, min(lora_rank * 2**max_growths, LARGEST_RANK))
+
+
 def sentence(reason: StopReason, growth: Growth, look: Look, num_records: int) -> str:
     """Why and how an adapter grows, for a person."""
     what = "plateau at" if reason == "plateau" else "the budget ends with"
