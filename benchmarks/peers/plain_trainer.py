@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
 }
 GRID: list[dict[str, Any]] = [
     {"learning_rate": rate, "epochs": epochs}
-    for rate, epochs in ((4e-3, 60), (8e-3, 60), (2e-3, 60), (4e-3, 40), (4e-3, 30))
+    for rate, epochs in ((4e-3, 60), (4e-3, 40), (4e-3, 30), (8e-3, 60), (2e-3, 60))
 ]
 
 
