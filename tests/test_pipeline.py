@@ -2,6 +2,7 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -527,3 +528,24 @@ def test_dropout_has_no_part_in_whether_a_run_looks_certified(tiny_memory, tiny_
     assert bundle.manifest.stop_reason == "certified"
     assert len(looked) > 1
     assert all(looked)
+
+
+@pytest.mark.parametrize(("name", "value", "own"), [("dtype", "float16", "float32"), ("attention", "eager", "sdpa")])
+def test_other_numerics_than_those_of_a_given_model_are_refused(tiny_memory, tiny_base, name, value, own):
+    with pytest.raises(SettingsError, match=f"model.{name} is {value}, and the model that was given has {own}"):
+        short(tiny_memory, tiny_base, config={"model": {name: value}})
+
+
+def test_a_saving_that_a_model_does_not_allow_is_told(tiny_memory, tiny_base, monkeypatch):
+    class Listening(Silent):
+        def __init__(self):
+            self.said = []
+
+        def say(self, sentence):
+            self.said.append(sentence)
+
+    whole = job.split
+    monkeypatch.setattr(job, "split", lambda model, cut: replace(whole(model, cut), shares_prompt=False))
+    reporter = Listening()
+    short(tiny_memory, tiny_base, reporter=reporter)
+    assert reporter.said[0] == "steps take longer on this model, whose logits are others with a prompt run once"

@@ -47,7 +47,7 @@ class DivergedError(ByheartError, ArithmeticError):
 
 
 class InterruptedRunError(ByheartError, KeyboardInterrupt):
-    """The user stopped a run; its last checkpoint is on disk."""
+    """The user stopped a run; where it has a directory, its last checkpoint is on disk."""
 
 
 @dataclass(frozen=True, slots=True)

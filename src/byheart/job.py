@@ -42,7 +42,7 @@ from byheart.method.registry import build
 from byheart.model.adapter import Adapter, attached
 from byheart.model.base import Base, load
 from byheart.model.placement import Placement, resolve
-from byheart.model.split import SplitModel, split
+from byheart.model.split import SAVINGS, SplitModel, split
 from byheart.planning.choice import first_rank
 from byheart.planning.need import need_of, reading
 from byheart.progress import Reporter
@@ -85,8 +85,11 @@ class Job:
         self.reporter, self.interrupted = reporter, interrupted
         self.full_pass: FullPass | None = None
         refuse_missing(config.learn.report_to, out)
+        if isinstance(model, Base):
+            model.refuse_other_numerics(config.model)
         self.base = model if isinstance(model, Base) else load(config.model, reporter.say)
         self.encoded = encode(memory, self.base.tokenizer, config.encode, self.base.max_tokens)
+        self.method = build(config.method, config.learn.budget_epochs(len(self.encoded)), config.learn.batch_size)
         self.run_fingerprint = fingerprint(
             {
                 "byheart": version("byheart"),
@@ -116,6 +119,8 @@ class Job:
         asked = self.config.placement.lora_rank
         outline = resolve(self.config.placement, self.base.model, asked if isinstance(asked, int) else 1)
         split_model = split(self.base.model, outline.layers[0])
+        if missed := [words for name, words in SAVINGS.items() if not getattr(split_model, name)]:
+            self.reporter.say(f"steps take longer on this model, whose logits are others with {' and '.join(missed)}")
         with reading(self.encoded, split_model, self.base, self.config, self.reporter, self.out) as activations:
             sized = self.sized(split_model, activations, outline)
             give_back()
@@ -153,7 +158,6 @@ class Job:
 
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
         config = self.config
-        method = build(config.method, config.learn.budget_epochs(len(self.encoded)), config.learn.batch_size)
         listeners: list[Listener] = [self.reporter.epoch]
         num_epochs = 0
         if self.out is not None and self.checkpoint is not None:
@@ -199,13 +203,13 @@ class Job:
             started=self.started,
         )
         footprint = self.footprint(split_model, activations, adapter, vocabulary)
-        stepper = Stepper(split_model, adapter, activations, method.weighting, config.learn, vocabulary, footprint)
+        stepper = Stepper(split_model, adapter, activations, self.method.weighting, config.learn, vocabulary, footprint)
         told = config.model_dump(mode="json")
         with tracking(config.learn.report_to, told, self.out, num_epochs, self.reporter.say) as trackers:
             listeners += trackers
             return run(
                 stepper,
-                method.schedule,
+                self.method.schedule,
                 config.learn,
                 wanted_probability=config.method.wanted_probability,
                 seed=config.seed,

@@ -50,7 +50,9 @@ def learn(
         The bundle: certificate, adapter, and how it came about. Records that failed are in the certificate.
 
     Raises:
-        SettingsError, RecordsError, ModelError, ArtifactError: before any work starts, each with its mend.
+        SettingsError, RecordsError, ModelError, ArtifactError: each with its mend; before any work starts, but for
+            a disk that fills up or a directory that is taken away meanwhile.
+        DivergedError: training left the range of numbers.
         InterruptedRunError: ``interrupted`` said so.
 
     Example:

@@ -17,16 +17,20 @@ from byheart.learning.best import Best, Kept, Look
 from byheart.learning.footprint import Footprint, Needed, give_back, measured
 from byheart.learning.state import Progress, save_checkpoint
 from byheart.learning.step import Stepper
+from byheart.memory.encode import encode
+from byheart.memory.records import Memory
 from byheart.method.schedule import Standing
 from byheart.method.threshold import Threshold
 from byheart.method.weighting import Uniform
-from models_for_tests import all_close, close
+from byheart.model.adapter import Adapter, attached
+from models_for_tests import all_close, close, placed
 
 LN_2 = 0.6931
 
 
 def footprint(own: list[int], position_bytes: float = 1000.0) -> Footprint:
-    return Footprint(position_bytes, 10, 3, tuple(own), tuple(1 for _ in own))
+    row_bytes = int(min(own) * position_bytes)
+    return Footprint(int(3 * position_bytes), row_bytes, position_bytes, 10, tuple(own), tuple(1 for _ in own))
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 2 * 10**8))
@@ -120,6 +124,29 @@ def test_what_is_kept_for_the_backward_pass_is_within_the_budget(make_stepper, w
     with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
         stepper.step([0, 1, 2, 3], 1e-2, {}, 0)
     assert 0 < most <= budget
+
+
+def test_what_is_measured_is_what_passes_of_other_sizes_keep(make_stepper):
+    stepper = make_stepper()
+    parts = stepper.split_model, stepper.adapter, stepper.activations
+    mine = replace(of(stepper), token_bytes=0)
+    for indices in ([0], [1, 2], [0, 1, 2, 3]):
+        longest = max(indices, key=stepper.activations.lengths.__getitem__)
+        with attached(stepper.split_model.model, stepper.adapter):
+            kept = module._kept_bytes(*parts, [longest] * len(indices))
+        assert kept <= mine.of(indices) - module._SLACK_BYTES < 1.5 * kept
+
+
+@pytest.mark.parametrize("num_shared_words", [2, 60])
+def test_a_long_shared_prompt_is_charged_to_every_row(tiny_base, split_model, tmp_path, num_shared_words):
+    pairs = [("word " * num_shared_words + f"number {i}?", f"{i}" * 4) for i in range(4)]
+    encoded = encode(Memory.from_pairs(pairs), tiny_base.tokenizer)
+    cache = compute_activations(split_model, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path)
+    adapter = Adapter.initialised(placed(tiny_base.model, "top:1", rank=3), torch.device("cpu"), 1)
+    mine = replace(measured(split_model, adapter, cache, num_words=97), token_bytes=0)
+    with attached(tiny_base.model, adapter):
+        kept = module._kept_bytes(split_model, adapter, cache, range(4))
+    assert kept <= mine.of(range(4)) - module._SLACK_BYTES < 1.5 * kept
 
 
 def test_measuring_changes_neither_the_adapter_nor_what_is_drawn_next(make_stepper):

@@ -1,3 +1,4 @@
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -52,9 +53,17 @@ def test_a_head_that_scales_its_logits_is_found_out():
     assert not is_the_models(of_head(parts.model, kernel), parts)
 
 
-def test_a_kernel_that_fails_is_not_used(parts):
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("no kernel image is available for execution on the device"),
+        subprocess.CalledProcessError(1, ["gcc"]),  # Triton's, where Python's headers are missing
+    ],
+    ids=["no image", "no headers"],
+)
+def test_a_kernel_that_fails_is_not_used(parts, error):
     def failing(*arguments, **settings):
-        raise RuntimeError("no kernel image is available for execution on the device")
+        raise error
 
     assert not is_the_models(of_head(parts.model, failing), parts)
 

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import math
 import random
 import time
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from byheart.errors import InterruptedRunError
+from byheart.learning import run as run_module
 from byheart.learning.config import LearnConfig
 from byheart.learning.evaluate import RecordLosses
 from byheart.learning.events import Growth
@@ -736,3 +738,30 @@ def test_every_glance_draws_another_sample():
     )
     run(Script(lambda visit: 0.9), hooks=hooks, epochs=5, plateau_epochs=99)
     assert len(seeds) == len(set(seeds)) == 4
+
+
+def test_records_that_no_epoch_has_shown_are_not_taken_for_seen_by_a_look():
+    script = Script(lambda visit: 0.9, num_records=20)
+    hooks, asked = looking_and_verifying([losses(*[0.9] * 20)], verified=True)
+    result = run(script, hooks=hooks, epochs=3, batch_size=1, schedule=lambda *_: torch.arange(19))
+    assert asked == {"looks": 0, "passes": 0}
+    assert (result.stop_reason, result.num_epochs) == ("budget", 3)
+
+
+def test_a_checkpoint_that_takes_long_to_write_is_not_followed_by_the_next_at_once(tmp_path, monkeypatch):
+    now, written = [0.0], []
+
+    def slow(*arguments):
+        written.append(now[0])
+        now[0] += 30
+
+    monkeypatch.setattr(run_module, "save_checkpoint", slow)
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+    script = Script()
+    take_step = script.step
+    script.step = lambda *a, **k: now.__setitem__(0, now[0] + 10) or take_step(*a, **k)  # type: ignore[method-assign]
+    hooks = Hooks(checkpoint=tmp_path / "checkpoint.safetensors", started=0.0)
+    run(script, hooks=hooks, epochs=20, checkpoint_seconds=20, plateau_epochs=99)
+    assert len(script.taken) == 60
+    # Every 9 · 30 s, not every 20 s.
+    assert [b - a for a, b in itertools.pairwise(written)] == [300, 300]

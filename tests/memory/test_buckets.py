@@ -71,3 +71,9 @@ def test_records_of_one_length_are_mixed_anew() -> None:
 
 def test_by_length_keeps_to_the_padded_tokens() -> None:
     assert list(by_length([5, 2, 2, 9], max_batch_tokens=6)) == [[1, 2], [0], [3]]
+
+
+def test_rows_behind_a_long_shared_part_are_fewer() -> None:
+    assert list(by_length([2] * 6, max_batch_tokens=10, num_shared=38)) == [[0, 1, 2, 3], [4, 5]]  # 16 · 10 / (38 + 2)
+    assert list(by_length([2] * 6, max_batch_tokens=10, num_shared=0)) == [[0, 1, 2, 3, 4], [5]]
+    assert list(by_length([2], max_batch_tokens=10, num_shared=999)) == [[0]]

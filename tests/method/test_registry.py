@@ -237,3 +237,25 @@ def test_the_curriculum_never_falls_back_to_sft() -> None:
     compat = {"sft_when_none_active": True}
     assert built("memft-ot", compat=compat).weighting.sft_when_none_active  # type: ignore[attr-defined]
     assert built("memft-sw-curriculum", compat=compat).weighting == built("memft-sw-curriculum").weighting
+
+
+def test_a_curriculum_whose_budget_ends_before_it_shows_all_records_is_refused() -> None:
+    config = MethodConfig.parse({"name": "memft-sw-curriculum", "curriculum": {"boundaries": [10, 20, 30, 40, 100]}})
+    with pytest.raises(SettingsError, match="all records from epoch 41 on, and the budget is 40 epochs"):
+        build(config, epochs=40, batch_size=10)
+    assert build(config, epochs=41, batch_size=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "quirk", "needs"),
+    [
+        ("sft", "sft_when_none_active", False),
+        ("memft-ot", "sft_when_none_active", True),
+        ("memft-ot", "window_state_by_slot", False),
+        ("memft-sw", "sft_when_none_active", False),
+        ("memft-sw", "window_state_by_slot", True),
+        ("memft-sw-curriculum", "sft_when_none_active", False),
+    ],
+)
+def test_a_quirk_keeps_batches_whole_only_under_the_method_that_has_it(name: str, quirk: str, needs: bool) -> None:
+    assert MethodConfig.parse({"name": name, "compat": {quirk: True}}).needs_whole_batch is needs

@@ -188,6 +188,22 @@ def test_a_bypass_adds_x_a_b_around_the_block(model):
     assert close(got, plain + 0.5 * (x_BTD @ adapter.lora_A[0].T) @ adapter.lora_B[0].T)
 
 
+def test_a_bypass_leaves_what_else_a_block_gives_as_it_is(model):
+    adapter = awake(placed(model, "1", "mlp-bypass"))
+    block, scores = model.model.layers[1].mlp, torch.ones(3)
+    x_BTD = torch.randn(2, 3, 32)
+    with attached(model, adapter), torch.no_grad():
+        alone = block(x_BTD)
+    with_scores = block.register_forward_hook(lambda module, inputs, output: (output, scores))
+    try:
+        with attached(model, adapter), torch.no_grad():
+            got, kept = block(x_BTD)
+    finally:
+        with_scores.remove()
+    assert close(got, alone)
+    assert kept is scores
+
+
 @pytest.mark.parametrize("modules", ["all-linear", "mlp-bypass"])
 @pytest.mark.parametrize("alpha", [None, 1.5])
 def test_a_grown_adapter_adds_what_it_added_before(model, modules, alpha):

@@ -58,11 +58,15 @@ class ActivationCache:
 
         A causal model never looks to the right, so what stands in the padding does not matter.
         """
-        num_shared = 0 if self.shared_LD is None else len(self.shared_LD)
-        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id, num_shared).to(self.device)
+        batch = collate([self.memory.records[i] for i in indices], self.memory.pad_id, self.num_shared).to(self.device)
         rows = [self.hidden_PD[self.starts[i] : self.starts[i + 1]] for i in indices]
         hidden_BTD = sent(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), self.device)
         return batch, Rows(hidden_BTD, self.shared_LD)
+
+    @property
+    def num_shared(self) -> int:
+        """L."""
+        return 0 if self.shared_LD is None else len(self.shared_LD)
 
     @property
     def lengths(self) -> list[int]:
@@ -107,7 +111,7 @@ def compute_activations(
     packed_PD: Tensor | None = None
     file: Path | None = None
     try:
-        for indices in by_length(lengths, PREFIX_BATCH_TOKENS):
+        for indices in by_length(lengths, PREFIX_BATCH_TOKENS, num_shared):
             batch = collate([memory.records[i] for i in indices], memory.pad_id, num_shared)
             hidden = split_model.prefix(Rows(batch.tokens_BT.to(device), shared_L))
             hidden_BTD = hidden.own

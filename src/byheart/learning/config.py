@@ -77,10 +77,11 @@ class LearnConfig(Settings):
     """Whether steps over the whole vocabulary take their losses from liger-kernel where it is installed (extra
     ``cuda``), there is a GPU, and it gives the model's own; see `byheart.learning.fused`."""
     checkpoint_seconds: float = Field(default=20.0, ge=0)
-    """Time between checkpoints; they change nothing in the result."""
+    """Time between checkpoints, or nine times what one took to write where that is longer; 0: after every step. They
+    change nothing in the result."""
     activation_memory_bytes: int = Field(default=2 * 1024**3, ge=0)
-    """Cached activations beyond this live in a memory-mapped file in the output directory; within it they are in the
-    memory of the device that learns."""
+    """Cached activations beyond this live in a memory-mapped file in the output directory; within it they are in
+    memory, a GPU's own where that learns."""
     report_to: tuple[TrackerName, ...] = ()
     """Experiment trackers that are told every epoch's numbers and the settings, never what the records hold: one name
     or several. They change nothing in the result. None by default."""

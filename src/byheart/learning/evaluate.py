@@ -111,7 +111,7 @@ def _final_states(
     """All records in batches of similar length: their indices, the batch, and final_AD, what their answer tokens are
     predicted from.
     """
-    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS):
+    for indices in by_length(activations.lengths, PREFIX_BATCH_TOKENS, activations.num_shared):
         batch, hidden = activations.batch(indices)
         yield indices, batch, split_model.suffix(hidden, batch.predicting_A)
 

@@ -23,7 +23,7 @@ class EpochEvent:
         spent_visits: of the budget, since the start or the last growth; see `byheart.learning.run.Run`.
         budget_visits: with so many spent the run ends, or the adapter grows and has a budget anew.
         lora_rank: of the adapter in this epoch.
-        learning_rate: at the epoch's last step.
+        learning_rate: at the epoch's end: of its last step, or where the rate follows what is left, of the next.
         objective: mean over steps, nats.
         nll_nats: mean loss of the visited answer tokens.
         num_visited_records: records that the schedule chose.

@@ -1,9 +1,9 @@
 """How much memory learning takes, known before its first step; and batches cut so that a step stays within a budget.
 
 A backward pass needs what its forward pass kept, and how much that is depends on the model's own code. So it is counted
-once, at the run's longest record, as the bytes that autograd keeps there, and taken as so much a position:
+once, as the bytes that autograd keeps of one row and of two of the run's shortest record, and of its longest one:
 
-    a pass keeps (L + B·T) · position_bytes + min(A, chunk) · token_bytes
+    a pass keeps once + B · (shortest row + (T − shortest) · position) + min(A, chunk) · token
 
 Bytes, unlike seconds, are the same each time: a run cuts its batches alike whenever it is begun. Cutting changes how
 sums are rounded and nothing else.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,18 +25,20 @@ from torch import Tensor
 
 from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
 from byheart.learning.loss import CHUNK_TOKENS, LOOKED_AT_TOKENS
+from byheart.memory.buckets import by_length
 from byheart.model.adapter import Adapter, attached
-from byheart.model.shared_prompt import Rows
 from byheart.model.split import SplitModel
 
 _FP32 = 4
 _SLACK, _SLACK_BYTES = 1.1, 2**25
 """What a step takes beside what it keeps, measured: 3 % to 10 %, and 26 MB for the smallest."""
-_COPIES = 10
-"""Of an adapter, fp32: its weights, gradient, two moments and mean; the mean as it is looked at; the best so far and
-the one that may be better; at a look a copy of it and its rounding."""
+_COPIES = 8
+"""Of an adapter, fp32, on the device that learns: its weights, gradient, two moments and mean; the mean as it is looked
+at, and at a look a copy and its rounding."""
+_COPIES_ON_CPU = 10
+"""With the best so far and the one that may be better, which always lie there."""
 _COPIES_WHILE_SAVING = 20
-"""Those but for the last two, and six of them twice more: as safetensors lays them out, and as a checkpoint's bytes."""
+"""Without the last two of a look, and six twice more: as safetensors lays them out, and as a checkpoint's bytes."""
 _KEPT_ON_CPU_BYTES = 650_000_000
 """By libraries: the kernels that oneDNN compiles for each shape, and holes between what the allocator has handed out.
 Measured over whole runs, 190 to 610 MB, and from run to run of the same memory by 250 MB apart."""
@@ -46,25 +49,28 @@ class Footprint:
     """What a step keeps, by its size.
 
     Attributes:
-        position_bytes: for each position of a pass.
+        once_bytes: of each pass, however many its records: what all of them share, and the adapter in the model's
+            dtype.
+        row_bytes: for each row as long as the shortest record.
+        position_bytes: for each position that a row is longer.
         token_bytes: for each answer token whose logits exist at once.
-        num_shared: L.
         own_N: own positions of each record.
         answer_N: answer tokens of each record.
     """
 
+    once_bytes: int
+    row_bytes: int
     position_bytes: float
     token_bytes: int
-    num_shared: int
     own_N: tuple[int, ...]
     answer_N: tuple[int, ...]
 
     def of(self, indices: Sequence[int]) -> int:
         """Bytes of a pass over these records, padded to the longest of them."""
-        num_positions = self.num_shared + len(indices) * max(self.own_N[i] for i in indices)
+        longer = max(self.own_N[i] for i in indices) - min(self.own_N)
         num_tokens = min(sum(self.answer_N[i] for i in indices), CHUNK_TOKENS)
-        kept = num_positions * self.position_bytes + num_tokens * self.token_bytes
-        return round(_SLACK * kept) + _SLACK_BYTES
+        rows_bytes = len(indices) * (self.row_bytes + longer * self.position_bytes)
+        return round(_SLACK * (self.once_bytes + rows_bytes + num_tokens * self.token_bytes)) + _SLACK_BYTES
 
     def passes(self, indices: Sequence[int], budget_bytes: int | None) -> list[list[int]]:
         """A batch cut into as few passes as the budget allows when its records stay in order; each of at least one.
@@ -88,7 +94,7 @@ class Footprint:
 
 
 def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationCache, num_words: int) -> Footprint:
-    """Counts what a step over the longest record keeps; changes nothing.
+    """Counts what steps over the shortest and the longest record keep; changes nothing.
 
     Args:
         split_model: cut at or below the adapter's lowest layer.
@@ -97,40 +103,44 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
         num_words: over which a step takes the softmax.
     """
     lengths, records = activations.lengths, activations.memory.records
-    longest = max(range(len(lengths)), key=lambda i: lengths[i])
-    batch, hidden = activations.batch([longest])
+    shortest, longest = (extreme(range(len(lengths)), key=lengths.__getitem__) for extreme in (min, max))
     model = split_model.model
     is_training, device = adapter.training, next(adapter.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), attached(model, adapter):
         adapter.train()  # dropout keeps its masks
         try:
-            num_bytes = _kept_bytes(split_model, hidden, batch.predicting_A)
+            one, two, long = (
+                _kept_bytes(split_model, adapter, activations, indices)
+                for indices in ([shortest], [shortest, shortest], [longest])
+            )
         finally:
             adapter.train(is_training)
-    layout = hidden.layout
     return Footprint(
-        position_bytes=num_bytes / (layout.num_shared + layout.num_each),
+        once_bytes=max(2 * one - two, 0),
+        row_bytes=two - one,
+        position_bytes=(long - one) / max(lengths[longest] - lengths[shortest], 1),
         # The logits in the model's dtype and in fp32, the softmax's own, and their gradient.
         token_bytes=num_words * (model.dtype.itemsize + 3 * _FP32),
-        num_shared=layout.num_shared,
         own_N=tuple(lengths),
         answer_N=tuple(len(record.answer_ids) for record in records),
     )
 
 
-def _kept_bytes(split_model: SplitModel, hidden: Rows, reading_A: Tensor) -> int:
-    """Bytes that autograd keeps of a forward pass, the model's own weights not counted."""
-    weights = {weight.untyped_storage().data_ptr() for weight in split_model.model.parameters()}
+def _kept_bytes(split_model: SplitModel, adapter: Adapter, activations: ActivationCache, indices: Sequence[int]) -> int:
+    """Bytes that autograd keeps of a forward pass over some records, weights not counted."""
+    weights = itertools.chain(split_model.model.parameters(), adapter.parameters())
+    known = {weight.untyped_storage().data_ptr() for weight in weights}
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
+        if storage.data_ptr() not in known:
             kept.setdefault(storage.data_ptr(), tensor)  # held, so that no other storage takes its place
         return tensor
 
+    batch, hidden = activations.batch(indices)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        final_AD = split_model.suffix(hidden, reading_A)
+        final_AD = split_model.suffix(hidden, batch.predicting_A)
     kept.pop(final_AD.untyped_storage().data_ptr(), None)
     return final_AD.nbytes + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
@@ -162,7 +172,7 @@ class Needed:
         """
         is_on_cpu = self.split_model.model.device.type == "cpu"
         rank_bytes = sum(weight.nbytes for weight in self.adapter.parameters()) // self.adapter.placement.lora_rank
-        num_copies = _COPIES_WHILE_SAVING if self.is_saved and is_on_cpu else _COPIES
+        num_copies = (_COPIES_WHILE_SAVING if self.is_saved else _COPIES_ON_CPU) if is_on_cpu else _COPIES
         cache_bytes = 0 if self.activations.file is not None else self.activations.hidden_PD.nbytes
         kept_bytes = cache_bytes + num_copies * lora_rank * rank_bytes + (_KEPT_ON_CPU_BYTES if is_on_cpu else 0)
         return kept_bytes + max(self.step_bytes, self._look_bytes())
@@ -175,12 +185,17 @@ class Needed:
         return f"{told}; {_size(self.bytes(largest_rank))} should the adapter grow to rank {largest_rank}"
 
     def _look_bytes(self) -> int:
-        """Of a pass without gradient: a chunk's logits, in fp32 those of some of its tokens, and a batch's states."""
+        """Of a pass without gradient: a chunk's logits, in fp32 those of some of its tokens; a batch's states, and the
+        shared keys and values that each of its rows attends to.
+        """
         model, records = self.split_model.model, self.activations.memory.records
         (num_words, num_hidden), itemsize = model.get_output_embeddings().weight.shape, model.dtype.itemsize
         num_tokens = min(CHUNK_TOKENS, sum(len(record.answer_ids) for record in records))
         logits_bytes = num_words * (2 * num_tokens * itemsize + min(num_tokens, LOOKED_AT_TOKENS) * 4 * _FP32)
-        return logits_bytes + max(PREFIX_BATCH_TOKENS, self.certify_tokens) * num_hidden * itemsize * 16
+        num_shared, lengths = self.activations.num_shared, self.activations.lengths
+        num_rows = max(map(len, by_length(lengths, PREFIX_BATCH_TOKENS, num_shared)))
+        states_bytes = (16 * max(PREFIX_BATCH_TOKENS, self.certify_tokens) + 4 * num_rows * num_shared) * num_hidden
+        return logits_bytes + states_bytes * itemsize
 
 
 def _size(num_bytes: int) -> str:

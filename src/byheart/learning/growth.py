@@ -1,9 +1,9 @@
 """Growth: an adapter that ends at a plateau or with its budget, and records uncertified, gets twice the rank.
 
-A adds rows, drawn as an adapter's first weights are; B adds columns of zeros, so that no logit changes when it grows
-(but for the order in which a product of another shape may be summed). What the optimizer knows of the old weights is
-kept. Learning begins anew, with another budget, from the best weights so far and from what a look at them found. All
-that is random comes from the seed and the number of the growth.
+A adds rows, drawn at random as PEFT draws its first weights; B adds columns of zeros, so that no logit changes when it
+grows (but for the order in which a product of another shape may be summed). What the optimizer knows of the old weights
+is kept. Learning begins anew, with another budget, from the best weights so far, or with ``keep: last`` from the last,
+and from what a look at them found. All that is random comes from the seed and the number of the growth.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def grown(stepper: Stepper, adapter: Adapter, lora_rank: int, seed: int) -> Step
         stepper.weighting,
         stepper.config,
         stepper.vocabulary,
-        stepper.footprint,  # a rank's own share of what a pass keeps is small
+        stepper.footprint,  # what a position keeps grows little with the rank
     )
     for mine, theirs in zip(stepper.parameters, larger.parameters, strict=True):
         if moments := stepper.optimizer.state.get(mine):

@@ -86,7 +86,7 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
     seen: list[list[Tensor]] = [[] for _ in adapter.placement.sites]
     # Of all sites that see every position the same share is kept; what few positions others see is thinned at the end.
     num_seen, stride = 0, max(1, sum(lengths[i] for i in chosen) // MOST_POSITIONS)
-    for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS):
+    for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS, activations.num_shared):
         indices = [chosen[place] for place in places]
         batch, hidden = activations.batch(indices)
         layout = hidden.layout

@@ -171,6 +171,8 @@ class _Loop:
         the weights may know all the same, and a share of a pass lies behind the last look.
         """
         progress, num_records = self.run.progress, len(self.run.lengths)
+        if not progress.standing.is_complete:
+            return False
         num_known = int((progress.standing.min_probability_N > self.wanted_probability).sum())
         if num_known == num_records:
             return True

@@ -6,6 +6,7 @@ It trains and counts; when to stop is decided elsewhere.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import time
 
@@ -21,6 +22,9 @@ from byheart.learning.step import BatchOutcome, Stepper
 from byheart.memory.buckets import shuffled
 from byheart.method.schedule import RecordSchedule, Standing
 from byheart.method.weighting import CERTIFIED_PROBABILITY
+
+WRITING_WAITS = 9
+"""Times what a checkpoint took to write that pass before the next, so that a large one takes no more than a tenth."""
 
 
 class Run:
@@ -167,13 +171,14 @@ class Run:
 
     def save_when_due(self) -> None:
         """Writes a checkpoint where the last one is old enough."""
-        if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
+        if time.monotonic() >= self.due_at:
             self.save()
 
     def save(self) -> None:
         """Writes a checkpoint, where one is to be kept."""
-        self.saved_at = time.monotonic()
-        self.progress.total_seconds = self.earlier_seconds + self.saved_at - self.hooks.started
+        begun_at = time.monotonic()
+        self.progress.total_seconds = self.earlier_seconds + begun_at - self.hooks.started
+        self.due_at = math.inf
         if self.hooks.checkpoint is None:
             return
         save_checkpoint(
@@ -183,3 +188,5 @@ class Run:
             self.stepper.adapter,
             self.stepper.optimizer,
         )
+        now, wait = time.monotonic(), self.config.checkpoint_seconds
+        self.due_at = now + (max(wait, WRITING_WAITS * (now - begun_at)) if wait else 0.0)

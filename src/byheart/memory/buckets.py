@@ -5,20 +5,27 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+MOST_ATTENDED = 16
+"""Times a batch's tokens that its rows may attend to what they share."""
 POOL_BATCHES = 8
 """Batches within which `shuffled` sorts: enough to leave little padding, few enough to mix the records anew."""
 
 
-def by_length(lengths: Sequence[int], max_batch_tokens: int) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int], max_batch_tokens: int, num_shared: int = 0) -> Iterator[list[int]]:
     """Indices in order of length, cut into batches of at most ``max_batch_tokens`` padded tokens; at least one index
     each.
+
+    Rows behind ``num_shared`` tokens run these once, but each attends to all of them: of its own and shared tokens
+    together, a row at a time, a batch has at most `MOST_ATTENDED` times as many.
 
     >>> list(by_length([5, 2, 2, 9], max_batch_tokens=6))
     [[1, 2], [0], [3]]
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) + 1) * lengths[index] > max_batch_tokens:
+        num_rows, attended = len(batch) + 1, num_shared + lengths[index]
+        is_full = num_rows * lengths[index] > max_batch_tokens
+        if batch and (is_full or num_rows * attended > MOST_ATTENDED * max_batch_tokens):
             yield batch
             batch = []
         batch.append(index)

@@ -137,7 +137,9 @@ class MethodConfig(Settings):
     @property
     def needs_whole_batch(self) -> bool:
         """Whether the weighting looks at a batch as a whole, which then cannot run in several passes."""
-        return self.compat.sft_when_none_active or self.compat.window_state_by_slot
+        if self.name == "memft-sw":
+            return self.compat.window_state_by_slot
+        return self.name == "memft-ot" and self.compat.sft_when_none_active
 
     @property
     def proved_probability(self) -> float:

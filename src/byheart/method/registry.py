@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from byheart.errors import SettingsError
 from byheart.method.active import ActiveSet
 from byheart.method.config import DEFAULT_REST_EPOCHS, MethodConfig, MethodName
 from byheart.method.curriculum import PAPER_BOUNDARIES, GrowingPrefix
@@ -55,7 +56,13 @@ def _active_set(config: MethodConfig, epochs: int, batch_size: int) -> RecordSch
 
 def _growing_prefix(config: MethodConfig, epochs: int, batch_size: int) -> RecordSchedule:
     scaled = tuple(round(share * epochs) for share in PAPER_BOUNDARIES)
-    return GrowingPrefix(config.curriculum.boundaries or scaled, batch_size, config.curriculum.ratios)
+    boundaries = config.curriculum.boundaries
+    if boundaries is not None and max(boundaries[:-1], default=0) >= epochs:
+        raise SettingsError(
+            f"the curriculum shows all records from epoch {boundaries[-2] + 1} on, and the budget is {epochs} epochs; "
+            "give learn.epochs more, or boundaries that end earlier"
+        )
+    return GrowingPrefix(boundaries or scaled, batch_size, config.curriculum.ratios)
 
 
 METHODS: dict[
@@ -69,6 +76,10 @@ METHODS: dict[
 
 
 def build(config: MethodConfig, epochs: int, batch_size: int) -> Method:
-    """The method that ``config`` names, for a run of ``epochs`` epochs with ``batch_size`` records a step."""
+    """The method that ``config`` names, for a run of ``epochs`` epochs with ``batch_size`` records a step.
+
+    Raises:
+        SettingsError: a curriculum whose own boundaries keep some records from ever being shown.
+    """
     weighting, schedule = METHODS[config.name]
     return Method(weighting(config), schedule(config, epochs, batch_size))

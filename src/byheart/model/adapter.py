@@ -149,8 +149,11 @@ def attached(model: nn.Module, adapter: Adapter) -> Iterator[None]:
             handle.remove()
 
 
-def _adding(adapter: Adapter, index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output + adapter.delta(index, inputs[0])
+def _adding(adapter: Adapter, index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Any], Any]:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> Any:
+        delta = adapter.delta(index, inputs[0])
+        if isinstance(output, tuple):  # an MLP of experts gives its router's scores too
+            return output[0] + delta, *output[1:]
+        return output + delta
 
     return hook

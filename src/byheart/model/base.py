@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from byheart.errors import ModelError
+from byheart.errors import ModelError, SettingsError
 from byheart.fingerprint import file_sha256, fingerprint
 from byheart.model.catalog import Source, converted_from, locate
 from byheart.model.config import ModelConfig
@@ -104,6 +104,16 @@ class Base:
     def dtype(self) -> torch.dtype:
         """Of the weights and activations."""
         return self.model.dtype
+
+    def refuse_other_numerics(self, asked: ModelConfig) -> None:
+        """Raises SettingsError where settings ask for other numerics than this model has."""
+        for name in ("dtype", "attention"):
+            wanted, own = getattr(asked, name), getattr(self.identity, name)
+            if wanted not in ("auto", own):
+                raise SettingsError(
+                    f"model.{name} is {wanted}, and the model that was given has {own}; leave the setting out, or give "
+                    "the model's name, so that it is loaded so"
+                )
 
 
 def load(config: ModelConfig, announce: Callable[[str], None] = lambda _: None) -> Base:

@@ -35,10 +35,12 @@ NOISE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 """Largest difference of logits, as a share of the largest logit, that counts as the dtype's own rounding; more does
 where the model itself moves by more when its layers' inputs are off by a rounding, up to eight times this."""
 
-
-_WINDOW = 8
-_LENGTH = 32
-_SHARED = 10
+SAVINGS = {
+    "shares_prompt": "a prompt run once",
+    "skips_unread": "a last layer where it is read",
+    "picks_words": "some words",
+}
+_WINDOW, _LENGTH, _SHARED = 8, 32, 10
 
 
 class UncutModelWarning(UserWarning):
@@ -179,7 +181,7 @@ def split(model: Any, cut: int) -> SplitModel:
             f"{type(model).__name__} cannot be learnt with: its logits are not "
             "its output embedding of its last hidden state"
         )
-    for saving in ("shares_prompt", "skips_unread", "picks_words"):
+    for saving in SAVINGS:
         trial = replace(parts, **{saving: True})
         parts = trial if _equals_whole(trial) else parts
     if parts.cut is None and cut > 0:  # below layer 0 lies nothing that could be saved
