@@ -179,8 +179,8 @@ def test_the_memory_told_has_an_adapters_weights_moments_and_copies(make_stepper
 def test_a_checkpoint_has_as_many_copies_of_the_adapter_as_are_told(make_stepper, tmp_path):
     stepper, path = make_stepper(), tmp_path / "checkpoint.safetensors"
     stepper.step([0, 1], 1e-2, {}, 0)
-    best = Best(*(Kept(1, Look(0, 0), stepper.adapter.tensors(torch.float32)) for _ in range(2)))
-    save_checkpoint(path, "", Progress(Standing.unseen(4), best=best), stepper.adapter, stepper.optimizer)
+    one, other = (Kept(1, Look(0, 0), stepper.adapter.tensors(torch.float32)) for _ in range(2))
+    save_checkpoint(path, "", Progress(Standing.unseen(4), best=Best(one, other)), stepper.adapter, stepper.optimizer)
     with safe_open(path, "pt") as file:
         sizes = {name: file.get_tensor(name).nbytes for name in file.keys()}  # noqa: SIM118 - no dict
     copies = sum(size for name, size in sizes.items() if not name.startswith(("standing.", "step.")))
