@@ -1,7 +1,8 @@
 """The rows of `gpu.py`: who runs with which settings, and what a pass of each takes.
 
-All have rank 64. byheart stands four times: adapted where the authors are, at its default placement, and where the
-authors are over the whole vocabulary, without and with the loss fused, so that each one's worth is seen.
+All have rank 64. byheart stands five times: adapted where the authors are, there in batches that give a card more to do
+at once, at its default placement, and where the authors are over the whole vocabulary, without and with the loss fused,
+so that each one's worth is seen.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from peers.shapes import DEPTH, Shape
 LORA_RANK = 64
 AUTHORS_BATCH = 16
 """As published for 32,000 answer tokens."""
+LARGE_BATCH = 100
 FUSED = "byheart-fused"
 """The row that needs liger-kernel."""
 
@@ -58,6 +60,7 @@ def sides(shape: Shape, max_epochs: int, batch_size: int | None) -> dict[str, Si
     theirs = {**authors_loop.SETTINGS, "lora_rank": LORA_RANK, "batch_size": AUTHORS_BATCH, "depth": DEPTH}
     return {
         "byheart": ours(f"layer {one}, mlp", one, "mlp"),
+        "byheart-batch": ours(f"layer {one}, mlp, batches of {LARGE_BATCH}", one, "mlp", batch_size=LARGE_BATCH),
         "byheart-top": ours("top:3, all-linear", "top:3", "all-linear"),
         "byheart-whole": ours(f"layer {one}, mlp, shortlist off", one, "mlp", shortlist=False, fused_loss=False),
         FUSED: ours(f"layer {one}, mlp, shortlist off, fused loss", one, "mlp", shortlist=False),
