@@ -149,6 +149,17 @@ def test_a_long_shared_prompt_is_charged_to_every_row(tiny_base, split_model, tm
     assert kept <= mine.of(range(4)) - module._SLACK_BYTES < 1.5 * kept
 
 
+def test_of_a_single_record_two_rows_are_never_run(split_model, tiny_base, adapter, tmp_path, monkeypatch):
+    encoded = encode(Memory.from_pairs([("Key?", "4711")]), tiny_base.tokenizer)
+    cache = compute_activations(split_model, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path)
+    run, counted = [], module._kept_bytes
+    monkeypatch.setattr(module, "_kept_bytes", lambda *parts: run.append(list(parts[-1])) or counted(*parts))
+    mine = measured(split_model, adapter, cache, num_words=97)
+    assert run == [[0], [0]]
+    assert (mine.once_bytes, mine.position_bytes) == (0, 0)
+    assert mine.row_bytes > 0
+
+
 def test_measuring_changes_neither_the_adapter_nor_what_is_drawn_next(make_stepper):
     stepper = make_stepper()
     before, drawn = [weight.clone() for weight in stepper.parameters], torch.random.get_rng_state()

@@ -109,16 +109,16 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), attached(model, adapter):
         adapter.train()  # dropout keeps its masks
         try:
-            one, two, long = (
-                _kept_bytes(split_model, adapter, activations, indices)
-                for indices in ([shortest], [shortest, shortest], [longest])
-            )
+            kept_bytes = functools.partial(_kept_bytes, split_model, adapter, activations)
+            one, long = kept_bytes([shortest]), kept_bytes([longest])
+            # Of a single record there are never two rows, and there may be no room for them.
+            two = kept_bytes([shortest, shortest]) if len(lengths) > 1 else 2 * one
         finally:
             adapter.train(is_training)
     return Footprint(
         once_bytes=max(2 * one - two, 0),
         row_bytes=two - one,
-        position_bytes=(long - one) / max(lengths[longest] - lengths[shortest], 1),
+        position_bytes=max(long - one, 0) / max(lengths[longest] - lengths[shortest], 1),
         # The logits in the model's dtype and in fp32, the softmax's own, and their gradient.
         token_bytes=num_words * (model.dtype.itemsize + 3 * _FP32),
         own_N=tuple(lengths),
