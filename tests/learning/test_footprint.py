@@ -182,9 +182,9 @@ def test_the_memory_told_has_an_adapters_weights_moments_and_copies(make_stepper
     rank = stepper.adapter.placement.lora_rank
     own = sum(weight.nbytes for weight in stepper.parameters)
     mine = needed(stepper)
-    assert mine.bytes(2 * rank) - mine.bytes(rank) == 10 * own
+    assert mine.num_bytes(2 * rank) - mine.num_bytes(rank) == 10 * own
     saved = needed(stepper, is_saved=True)
-    assert saved.bytes(rank) - mine.bytes(rank) == 10 * own
+    assert saved.num_bytes(rank) - mine.num_bytes(rank) == 10 * own
 
 
 def test_a_checkpoint_has_as_many_copies_of_the_adapter_as_are_told(make_stepper, tmp_path):
@@ -202,8 +202,10 @@ def test_the_memory_told_has_the_step_where_that_is_larger_than_a_look(make_step
     stepper = make_stepper()
     rank = stepper.adapter.placement.lora_rank
     large = 10**12
-    assert needed(stepper, step_bytes=large + 1).bytes(rank) - needed(stepper, step_bytes=large).bytes(rank) == 1
-    assert needed(stepper, step_bytes=1).bytes(rank) == needed(stepper).bytes(rank)
+    assert (
+        needed(stepper, step_bytes=large + 1).num_bytes(rank) - needed(stepper, step_bytes=large).num_bytes(rank) == 1
+    )
+    assert needed(stepper, step_bytes=1).num_bytes(rank) == needed(stepper).num_bytes(rank)
 
 
 def test_the_memory_told_has_the_states_that_are_in_memory_and_no_others(
@@ -214,7 +216,7 @@ def test_the_memory_told_has_the_states_that_are_in_memory_and_no_others(
     on_disk = compute_activations(split_model, tiny_encoded, stepper.device, memory_budget_bytes=0, directory=tmp_path)
     mapped = replace(needed(stepper), activations=on_disk)
     assert on_disk.file is not None
-    assert needed(stepper).bytes(rank) - mapped.bytes(rank) == stepper.activations.hidden_PD.nbytes > 0
+    assert needed(stepper).num_bytes(rank) - mapped.num_bytes(rank) == stepper.activations.hidden_PD.nbytes > 0
 
 
 def test_what_a_grown_adapter_would_take_is_told_before(make_stepper, monkeypatch):

@@ -165,7 +165,7 @@ class Needed:
     certify_tokens: int
     is_saved: bool
 
-    def bytes(self, lora_rank: int) -> int:
+    def num_bytes(self, lora_rank: int) -> int:
         """On the model's device, with an adapter of this rank: the cached states where they are in memory, the adapter
         with all that belongs to it, the larger of a step and a pass that looks at all records, and on a CPU a
         checkpoint while it is written and what libraries keep.
@@ -179,10 +179,12 @@ class Needed:
 
     def sentence(self, largest_rank: int) -> str:
         """For a person; with what it comes to if the adapter grows to ``largest_rank``."""
-        told = f"about {_size(self.bytes(self.adapter.placement.lora_rank))} of memory to learn in, beside the model"
+        told = (
+            f"about {_size(self.num_bytes(self.adapter.placement.lora_rank))} of memory to learn in, beside the model"
+        )
         if largest_rank == self.adapter.placement.lora_rank:
             return told
-        return f"{told}; {_size(self.bytes(largest_rank))} should the adapter grow to rank {largest_rank}"
+        return f"{told}; {_size(self.num_bytes(largest_rank))} should the adapter grow to rank {largest_rank}"
 
     def _look_bytes(self) -> int:
         """Of a pass without gradient: a chunk's logits, in fp32 those of some of its tokens; a batch's states, and the
