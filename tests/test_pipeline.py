@@ -489,21 +489,24 @@ def test_the_model_is_left_as_it_was(tiny_memory, tiny_base):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in tiny_base.model.modules())
 
 
+class Listening(Silent):
+    """Keeps what a run tells."""
+
+    def __init__(self):
+        self.epochs, self.phases, self.said = [], [], []
+
+    def epoch(self, event):
+        self.epochs.append(event.epoch)
+
+    def phase(self, name, total):
+        self.phases.append((name, total))
+        return super().phase(name, total)
+
+    def say(self, sentence):
+        self.said.append(sentence)
+
+
 def test_the_reporter_hears_of_every_epoch_and_every_phase(tiny_memory, tiny_base, tmp_path):
-    class Listening(Silent):
-        def __init__(self):
-            self.epochs, self.phases, self.said = [], [], []
-
-        def epoch(self, event):
-            self.epochs.append(event.epoch)
-
-        def phase(self, name, total):
-            self.phases.append((name, total))
-            return super().phase(name, total)
-
-        def say(self, sentence):
-            self.said.append(sentence)
-
     reporter = Listening()
     short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
     assert reporter.epochs == [1, 2]
@@ -537,13 +540,6 @@ def test_other_numerics_than_those_of_a_given_model_are_refused(tiny_memory, tin
 
 
 def test_a_saving_that_a_model_does_not_allow_is_told(tiny_memory, tiny_base, monkeypatch):
-    class Listening(Silent):
-        def __init__(self):
-            self.said = []
-
-        def say(self, sentence):
-            self.said.append(sentence)
-
     whole = job.split
     monkeypatch.setattr(job, "split", lambda model, cut: replace(whole(model, cut), shares_prompt=False))
     reporter = Listening()

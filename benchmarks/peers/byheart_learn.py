@@ -89,13 +89,13 @@ def _engine_noted(race: Race) -> Iterator[None]:
 
     def noted(*arguments: Any, **settings: Any) -> Stepper:
         stepper = Stepper(*arguments, **settings)
-        parts, shared_LD = stepper.split_model, stepper.activations.shared_LD
+        parts = stepper.split_model
         all_words = parts.model.get_output_embeddings().weight.shape[0]
         vocabulary = stepper.vocabulary
         race.outcome.engine = {
             "cut": parts.cut,
             "skips_unread": parts.skips_unread,
-            "num_shared": 0 if shared_LD is None else len(shared_LD),
+            "num_shared": stepper.activations.num_shared,
             "batch_size": stepper.config.batch_size * stepper.config.accumulation,
             "num_words": all_words if vocabulary is None else len(vocabulary.likely) + vocabulary.num_sampled,
             "fused_loss": stepper.fused_losses is not None,

@@ -757,9 +757,15 @@ def test_a_checkpoint_that_takes_long_to_write_is_not_followed_by_the_next_at_on
 
     monkeypatch.setattr(run_module, "save_checkpoint", slow)
     monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
-    script = Script()
-    take_step = script.step
-    script.step = lambda *a, **k: now.__setitem__(0, now[0] + 10) or take_step(*a, **k)  # type: ignore[method-assign]
+
+    class Steady(Script):
+        """Ten seconds a step."""
+
+        def step(self, indices, learning_rate, state, seed):
+            now[0] += 10
+            return super().step(indices, learning_rate, state, seed)
+
+    script = Steady()
     hooks = Hooks(checkpoint=tmp_path / "checkpoint.safetensors", started=0.0)
     run(script, hooks=hooks, epochs=20, checkpoint_seconds=20, plateau_epochs=99)
     assert len(script.taken) == 60

@@ -28,7 +28,8 @@ LARGEST_RANK = 512
 
 def next_growth(epoch: int, lora_rank: int) -> Growth | None:
     """What an adapter of ``lora_rank`` grows to at the end of ``epoch``; None where it is at its bound."""
-    return Growth(epoch, lora_rank, min(2 * lora_rank, LARGEST_RANK)) if lora_rank < LARGEST_RANK else None
+    larger = largest_rank(lora_rank, 1)
+    return Growth(epoch, lora_rank, larger) if larger > lora_rank else None
 
 
 def largest_rank(lora_rank: int, max_growths: int) -> int:
