@@ -113,13 +113,11 @@ def task(name: str, arguments: argparse.Namespace) -> tuple[str, list[measure.Pa
     if name == "phonebook":
         source, pairs = measure.phonebook(arguments.records, arguments.num_pairs)
         return source, pairs, digit_bits(answer for _, answer in pairs)
-    from transformers import AutoTokenizer
-
     from byheart.memory.tokenizer import undisturbed
-    from byheart.model.catalog import locate
-    from byheart.model.config import DEFAULT_MODEL
+    from byheart.model.catalog import load_tokenizer
+    from byheart.model.config import ModelConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(locate(DEFAULT_MODEL).location)
+    tokenizer = load_tokenizer(ModelConfig())
     with undisturbed(tokenizer):
         if arguments.text is None:
             text, bits = random_text(tokenizer, arguments.num_tokens)

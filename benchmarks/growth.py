@@ -46,7 +46,6 @@ def main() -> None:
             "num_threads": arguments.threads,
             "machine": measure.machine(),
             "rows": rows,
-            "bar": verdict(rows),
             "runs": runs,
         }
         told = measure.publish(arguments.out, report, text(report), arguments.left_out)

@@ -121,7 +121,6 @@ def main(asked: Path, outcome: Path) -> None:
         "seconds": watch.seconds,
         "cpu_seconds": watch.cpu_seconds,
         "reading_seconds": watch.before_seconds,
-        "train_seconds": watch.events[-1].train_seconds,
         "seconds_an_epoch": watch.seconds_an_epoch,
         "num_visits": sum(event.num_visited_records for event in watch.events),
         "peak_bytes": measure.peak_bytes(),

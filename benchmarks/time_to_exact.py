@@ -50,12 +50,13 @@ def main() -> None:
             run_grid(side, arguments)
         return
     answers = [record.answer for record in byheart.Memory.from_file(arguments.records)][: arguments.num_records]
+    bits = compressed_bits(answers)
     runs: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     told = ""
     for side, repeat in measure.alternating(arguments.sides, arguments.repeats):
         runs.append(run_side(side, best_settings(side, arguments), arguments, measure.FIRST_SEED + repeat))
-        rows = [row(name, runs, compressed_bits(answers)) for name in arguments.sides if of_side(name, runs)]
+        rows = [row(name, runs, bits) for name in arguments.sides if of_side(name, runs)]
         report = {
             "records": arguments.records.name,
             "num_records": len(answers),

@@ -544,4 +544,6 @@ def test_a_saving_that_a_model_does_not_allow_is_told(tiny_memory, tiny_base, mo
     monkeypatch.setattr(job, "split", lambda model, cut: replace(whole(model, cut), shares_prompt=False))
     reporter = Listening()
     short(tiny_memory, tiny_base, reporter=reporter)
-    assert reporter.said[0] == "steps take longer on this model, whose logits are others with a prompt run once"
+    assert (
+        reporter.said[0] == "steps take longer: this model's own logits do not come out with the shared prompt run once"
+    )

@@ -80,12 +80,6 @@ def look_pass(shape: Shape, counts: Counts, *, cut: int, skips_unread: bool) -> 
     return float(FLOPS_A_WEIGHT * (_forward(shape, counts, cut, skips_unread) + head))
 
 
-def certificate_pass(shape: Shape, counts: Counts) -> float:
-    """Of a full pass over all records and a free run of all of them: every layer on every token, twice."""
-    layers = shape.num_layers * shape.layer_weights * counts.num_tokens
-    return float(FLOPS_A_WEIGHT * 2 * (layers + shape.head_weights * counts.num_answer_tokens))
-
-
 def _forward(shape: Shape, counts: Counts, cut: int, skips_unread: bool) -> int:
     """Weight products from the cut on, the head not counted."""
     mlp_weights = 3 * shape.down_weights

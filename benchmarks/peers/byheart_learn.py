@@ -35,7 +35,7 @@ class Stopwatch(Watch):
 
     def __init__(self, race: Race) -> None:
         super().__init__()
-        self.race, self.begun_cpu, self.finishing_seconds = race, time.process_time(), 0.0
+        self.race, self.finishing_seconds = race, 0.0
 
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -97,7 +97,7 @@ def _engine_noted(race: Race) -> Iterator[None]:
             "skips_unread": parts.skips_unread,
             "num_shared": stepper.activations.num_shared,
             "batch_size": stepper.config.batch_size * stepper.config.accumulation,
-            "num_words": all_words if vocabulary is None else len(vocabulary.likely) + vocabulary.num_sampled,
+            "num_words": all_words if vocabulary is None else vocabulary.num_listed,
             "fused_loss": stepper.fused_losses is not None,
         }
         return stepper

@@ -120,7 +120,7 @@ class Job:
         outline = resolve(self.config.placement, self.base.model, asked if isinstance(asked, int) else 1)
         split_model = split(self.base.model, outline.layers[0])
         if missed := [words for name, words in SAVINGS.items() if not getattr(split_model, name)]:
-            self.reporter.say(f"steps take longer on this model, whose logits are others with {' and '.join(missed)}")
+            self.reporter.say(f"steps take longer: this model's own logits do not come out with {' and '.join(missed)}")
         with reading(self.encoded, split_model, self.base, self.config, self.reporter, self.out) as activations:
             sized = self.sized(split_model, activations, outline)
             give_back()
@@ -233,8 +233,8 @@ class Job:
         learning will take.
         """
         config = self.config
-        num_words = split_model.model.get_output_embeddings().weight.shape[0]
-        num_words = num_words if vocabulary is None else len(vocabulary.likely) + vocabulary.num_sampled
+        all_words = split_model.model.get_output_embeddings().weight.shape[0]
+        num_words = all_words if vocabulary is None else vocabulary.num_listed
         footprint = measured(split_model, adapter, activations, num_words)
         budget_bytes = None if config.method.needs_whole_batch else config.learn.step_memory_bytes
         step_bytes = footprint.largest(config.learn.batch_size, budget_bytes)

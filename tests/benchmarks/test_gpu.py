@@ -4,7 +4,7 @@ import sys
 import gpu
 import pytest
 from peers.card import described
-from peers.gpu_sides import sides
+from peers.gpu_sides import FUSED, sides
 from peers.shapes import SHAPES
 
 CARD = {"device": "cuda", "device_name": "a card", "bf16_flops": 1e14, "liger_kernel": None, "torch": "2"}
@@ -15,7 +15,14 @@ def epochs(*seconds_and_shares):
 
 
 def run(name: str, history, **changed):
-    engine = {"cut": 24, "skips_unread": True, "num_shared": 20, "batch_size": 10, "num_words": 1200}
+    engine = {
+        "cut": 24,
+        "skips_unread": True,
+        "num_shared": 20,
+        "batch_size": 10,
+        "num_words": 1200,
+        "fused_loss": True,
+    }
     return {
         "name": name,
         "job": {"num_records": 100},
@@ -89,6 +96,15 @@ def test_what_cannot_be_run_is_refused_before_any_work(arguments, said, monkeypa
     with pytest.raises(SystemExit):
         gpu.main()
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_loss_that_was_not_fused_after_all_is_told(fused):
+    outcome = run(FUSED, epochs((50.0, 1), (52.0, 1)))
+    outcome["engine"] = {**outcome["engine"], "fused_loss": fused}
+    card = {**CARD, "liger_kernel": "1"}
+    report = {"rows": [row(FUSED, outcome)], "card": card, "num_records": 100, "records": "x", "shape": {"name": "y"}}
+    assert ("was left out: layer" in gpu.text(report)) is not fused
 
 
 def test_a_device_is_described_by_what_it_multiplies(monkeypatch):

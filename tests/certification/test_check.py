@@ -214,7 +214,8 @@ def test_a_full_pass_is_above_for_a_taught_memory_and_not_for_an_untaught_one(ti
 
 
 def test_above_is_strict(tiny_base, taught, encoded):
-    lowest = min(float(s.p_A.min()) for _, s in score_records(tiny_base, taught, encoded, CertifyConfig()))
+    with attached(tiny_base.model, taught):
+        lowest = min(float(scores.p_A.min()) for _, scores in score_records(tiny_base, encoded, CertifyConfig()))
     assert full_pass_above(tiny_base, taught, encoded, CertifyConfig(), lowest) is None
     assert full_pass_above(tiny_base, taught, encoded, CertifyConfig(), lowest - 1e-6)
 

@@ -82,7 +82,7 @@ def test_what_is_stopped_says_what_becomes_of_it(monkeypatch, error, told):
     plain, stream = screen(monkeypatch, is_terminal=False)
     with (
         pytest.raises(InterruptedRunError) as raised,
-        resumable(plain, undone="cells under way", rest="the rest in out") as (_, interruption),
+        resumable(plain, rest="the rest in out") as (_, interruption),
     ):
         assert interruption() is False
         raise error

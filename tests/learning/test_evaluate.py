@@ -31,12 +31,6 @@ def test_records_of_many_batches_keep_their_places(split_model, tiny_base, tmp_p
         assert close(nll_N[index], whole_model.answer_nll(tiny_base.model, encoded.records[index]).sum())
 
 
-def test_every_record_is_told_once(split_model, tiny_encoded, activations):
-    told = []
-    record_losses(split_model, activations, told.append)
-    assert sum(told) == len(tiny_encoded)
-
-
 def test_the_worst_token_of_a_record_is_told_apart(split_model, tiny_encoded, activations, tiny_base):
     worst_N = record_losses(split_model, activations).worst_N
     expected = [whole_model.answer_nll(tiny_base.model, record).max() for record in tiny_encoded.records]

@@ -98,7 +98,7 @@ def certify_as_it_stands(
     if full_pass is not None and (full_pass.adapter_sha256, full_pass.memory_fingerprint, full_pass.config) == asked:
         scored = full_pass.scores.items()
     else:
-        scored = score_records(base, None, memory, config)
+        scored = score_records(base, memory, config)
     scores: dict[int, TokenScores] = {}
     for index, record_scores in scored:
         scores[index] = record_scores
@@ -111,14 +111,11 @@ def certify_as_it_stands(
 
 
 @torch.no_grad()
-def score_records(
-    base: Base, adapter: Adapter | None, memory: EncodedMemory, config: CertifyConfig
-) -> Iterator[tuple[int, TokenScores]]:
+def score_records(base: Base, memory: EncodedMemory, config: CertifyConfig) -> Iterator[tuple[int, TokenScores]]:
     """One full pass: the scores of every record's answer tokens, on the CPU.
 
     Args:
-        base: the frozen model.
-        adapter: used as it is; round it first. None: the model as it stands.
+        base: the frozen model, with whatever adapter is at work in it.
         memory: the records.
         config: see `CertifyConfig`.
 
@@ -129,13 +126,12 @@ def score_records(
     for indices in by_length([record.num_tokens for record in memory.records], config.max_batch_tokens):
         batch = collate([memory.records[i] for i in indices], memory.pad_id)
         target_A = batch.target_A.to(base.device)
-        with contextlib.nullcontext() if adapter is None else attached(base.model, adapter):
-            tokens = whole.prefix(batch.tokens_BT.to(base.device))
-            final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
-            parts: list[TokenScores] = []
-            for chunk in _slices(len(target_A), LOGIT_CHUNK_TOKENS):
-                logits_CV, target_C = whole.head(final_AD[chunk]), target_A[chunk]
-                parts += [score(logits_CV[part], target_C[part]) for part in _slices(len(target_C), SCORED_TOKENS)]
+        tokens = whole.prefix(batch.tokens_BT.to(base.device))
+        final_AD = whole.suffix(tokens, batch.predicting_A.to(base.device))
+        parts: list[TokenScores] = []
+        for chunk in _slices(len(target_A), LOGIT_CHUNK_TOKENS):
+            logits_CV, target_C = whole.head(final_AD[chunk]), target_A[chunk]
+            parts += [score(logits_CV[part], target_C[part]) for part in _slices(len(target_C), SCORED_TOKENS)]
         scores = TokenScores.joined(parts).cpu()
         for row, index in enumerate(indices):
             yield index, scores[batch.record_A == row]
@@ -155,10 +151,11 @@ def full_pass_above(
     """
     saved = adapter.rounded(base.dtype)
     scores: dict[int, TokenScores] = {}
-    for index, record_scores in score_records(base, saved, memory, config):
-        if not bool((record_scores.p_A > probability).all()):
-            return None
-        scores[index] = record_scores
+    with attached(base.model, saved):
+        for index, record_scores in score_records(base, memory, config):
+            if not bool((record_scores.p_A > probability).all()):
+                return None
+            scores[index] = record_scores
     return FullPass(saved.sha256(base.dtype), memory.fingerprint, config, scores)
 
 

@@ -9,7 +9,6 @@ from byheart.cli.exits import COMPLETE, SOME_FAILED
 from byheart.cli.methods import known_method
 from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.sweep_progress import resumable
-from byheart.cli.visible import visible
 from byheart.cli.wording import counted
 from byheart.config import RunConfig
 
@@ -24,7 +23,7 @@ def calibrate(
     layers: str | None,
     modules: str | None,
     out: Path | None,
-    workers: int | None,
+    workers: int,
     as_json: bool,
 ) -> int:
     """Runs the cells that have no result yet, and fits them all.
@@ -34,12 +33,12 @@ def calibrate(
     """
     settings = RunConfig.build(None, model=model, method=known_method(method), layers=layers, modules=modules)
     with screens(as_json) as (results, progress):
-        with resumable(progress, undone="cells under way", rest="the rest") as (narrator, interruption):
+        with resumable(progress, rest="the rest") as (narrator, interruption):
             from byheart.calibrating.calibrate import calibrate as work
             from byheart.sweep.engines import build
             from byheart.sweep.grid import Resources
 
-            engine = build("local", Resources(), 1 if workers is None else workers)
+            engine = build("local", Resources(), workers)
             calibration, path = work(settings, out=out, engine=engine, reporter=narrator, interrupted=interruption)
         _print(results, calibration, path)
     if as_json:
@@ -73,6 +72,6 @@ def _print(screen: Screen, calibration: Calibration, path: Path) -> None:
             ("recalled", f"{counted(recall.num_reached, 'cell')} with every record certified"),
             ("law", law),
             ("recall", f"read from {recall.reading}; log loss on what was left out: {losses or 'not known'}"),
-            ("stored", visible(str(path))),
+            ("stored", str(path)),
         ]
     )

@@ -67,7 +67,7 @@ def certify(
         rows = [("records", verdict_counts(certificate)), *numerics(certificate)]
         results.rows([*rows, ("before", _compared(len(changed)))] if measured.before else rows)
         results.paragraph()
-        print_failures(results, certificate, measured.memory, None)
+        print_failures(results, certificate, measured.memory)
         if changed:
             _print_changed(results, changed, measured.memory)
         if out is not None:

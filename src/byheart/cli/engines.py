@@ -30,7 +30,8 @@ def engine_rows(certificate: Certificate, engines: Sequence[EngineCertificate]) 
     rows: list[tuple[str, str]] = []
     for each in engines:
         is_same = (each.adapter_sha256, each.memory_fingerprint) == (subject.adapter_sha256, subject.memory_fingerprint)
-        rows.append(("engine", verdict_in_engine(each) if is_same else f"{each.file_name} is of another adapter"))
+        told = verdict_in_engine(each) if is_same else f"{each.file_name} is of another adapter or other records"
+        rows.append(("engine", told))
     counts = [f"{num_robust(certificate.records, engine):,} in {engine}" for engine in noise_table().margin_loss_nats]
     rows.append(("robust", f"{', '.join(counts)}: records whose smallest margin is above the noise measured there"))
     return rows

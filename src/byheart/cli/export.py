@@ -63,13 +63,13 @@ def _print(screen: Screen, exported: Exported, memory: Memory) -> None:
         print_verdict(screen, exported.certificate)
         if not exported.certificate.is_complete:
             screen.paragraph("not certified: merged weights are rounded once more, and some records did not survive it")
-            print_failures(screen, exported.certificate, memory, None)
+            print_failures(screen, exported.certificate, memory)
     if exported.engine_certificate is not None:
         screen.paragraph(verdict_in_engine(exported.engine_certificate))
         _print_engine_failures(screen, exported.engine_certificate, memory)
     if exported.certificate is None and exported.engine_certificate is None:
         screen.paragraph("written; no engine has run it here, so that nothing is certified but the bundle itself")
-    screen.rows([("written", visible(str(exported.path))), ("files", ", ".join(exported.files)), *exported.how])
+    screen.rows([("written", str(exported.path)), ("files", ", ".join(exported.files)), *exported.how])
 
 
 def _print_engine_failures(screen: Screen, certificate: EngineCertificate, memory: Memory) -> None:

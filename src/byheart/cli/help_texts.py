@@ -23,7 +23,7 @@ certificate and records to one directory. Ctrl-C stops at a checkpoint; the same
 Exit codes:
   0    every record comes back to the letter
   3    some do not; the bundle is written and says which
-  2    bad input; nothing was done
+  2    bad input, and nothing was done; or nothing more could be, such as on a full disk
   130  interrupted; the same command goes on
 """
 

@@ -150,7 +150,7 @@ def _print_summary(screen: Screen, bundle: Bundle, out: Path, recitals: list[Rec
                 f"{clock(summary.total_seconds)} in all; "
                 f"stopped since {stopped.get(bundle.manifest.stop_reason, bundle.manifest.stop_reason)}",
             ),
-            ("bundle", visible(str(out))),
+            ("bundle", str(out)),
         ]
     )
     screen.paragraph()

@@ -13,7 +13,6 @@ from byheart.cli.exits import COMPLETE, SOME_FAILED
 from byheart.cli.live import narrating
 from byheart.cli.methods import known_method
 from byheart.cli.screens import Screen, print_json, screens
-from byheart.cli.visible import visible
 from byheart.cli.wording import clock, counted
 from byheart.config import RunConfig
 from byheart.errors import SettingsError
@@ -82,7 +81,7 @@ def plan(
         print_plan(results, made, calibration)
         if out is not None:
             results.paragraph()
-            results.rows([("curve", ", ".join(visible(str(file)) for file in drawn(made, out)))])
+            results.rows([("curve", ", ".join(str(file) for file in drawn(made, out)))])
     if as_json:
         print_json(summary(made))
     return COMPLETE if made.is_reached else SOME_FAILED

@@ -13,7 +13,7 @@ from byheart.cli.spans import spans
 from byheart.cli.visible import visible
 from byheart.cli.wording import question
 from byheart.errors import ArtifactError
-from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE, RECORDS_FILE
+from byheart.export.manifest import CHECKPOINT_FILE, MANIFEST_FILE, learnt_records
 from byheart.memory.record import Record
 
 if TYPE_CHECKING:
@@ -117,14 +117,10 @@ def _bundle_page(directory: Path, *, with_text: bool) -> Page:
     files = BundleFiles.read(directory)
     if not with_text:
         return bundle_page(files, None)
-    from byheart.memory.records import Memory
-
-    memory = Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40)
-    measured = files.certificate.records
-    if [record.id for record in measured] != [record.id for record in memory]:
-        raise ArtifactError(f"the certificate in {directory} is not of the records in {directory / RECORDS_FILE}")
+    memory = learnt_records(directory, files.certificate)
     has_end = files.manifest.run_config.encode.learn_end
-    return bundle_page(files, [text_of(*pair, has_end=has_end) for pair in zip(measured, memory, strict=True)])
+    pairs = zip(files.certificate.records, memory, strict=True)
+    return bundle_page(files, [text_of(*pair, has_end=has_end) for pair in pairs])
 
 
 def text_of(certificate: RecordCertificate, record: Record, *, has_end: bool) -> RecordText:

@@ -33,7 +33,7 @@ def reproduce(
         The exit code.
     """
     with screens(as_json) as (results, progress):
-        with resumable(progress, undone="cells under way", rest=f"the rest in {out}") as (narrator, interruption):
+        with resumable(progress, rest=f"the rest in {out}") as (narrator, interruption):
             from byheart.paper.reproduce import reproduce as run
 
             made = run(
@@ -78,8 +78,8 @@ def _print_summary(screen: Screen, made: Reproduction) -> None:
         [
             ("cells", f"{values['num_done']:,} done, {values['num_failed']:,} failed"),
             ("unsettled", f"{values['num_unconverged']:,} still improving when the budget ended"),
-            ("tables", f"{len(made.tables):,} files in {visible(str(made.findings.directory / 'tables'))}"),
-            ("figures", f"{len(made.figures):,} files in {visible(str(made.findings.directory / 'figures'))}"),
+            ("tables", f"{len(made.tables):,} files in {made.findings.directory / 'tables'}"),
+            ("figures", f"{len(made.figures):,} files in {made.findings.directory / 'figures'}"),
         ]
     )
     for reason in made.missing:

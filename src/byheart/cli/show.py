@@ -14,10 +14,8 @@ from byheart.cli.passage import column_width, legend, palette, print_record, pro
 from byheart.cli.screens import Screen
 from byheart.cli.summary import command, margin, numerics, print_verdict, verdict_counts
 from byheart.cli.wording import clock, counted
-from byheart.errors import ArtifactError
 from byheart.export.engine_certificate import EngineCertificate
-from byheart.export.manifest import CERTIFICATE_FILE, RECORDS_FILE, Manifest
-from byheart.memory.records import Memory
+from byheart.export.manifest import CERTIFICATE_FILE, Manifest, learnt_records
 
 _RECORDS_SHOWN = 20
 _HASH_DIGITS = 12
@@ -36,10 +34,7 @@ def show(directory: Path, *, show_all: bool, only_failed: bool) -> int:
     """
     manifest = Manifest.read(directory)
     certificate = Certificate.read(directory / CERTIFICATE_FILE)
-    memory = Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40)
-    learnt = {record.id: record for record in memory}
-    if [record.id for record in certificate.records] != list(learnt):
-        raise ArtifactError(f"{directory / CERTIFICATE_FILE} is not of the records in {directory / RECORDS_FILE}")
+    learnt = {record.id: record for record in learnt_records(directory, certificate)}
     has_end = manifest.run_config.encode.learn_end
     screen = Screen()
     _print_head(screen, manifest, certificate, EngineCertificate.of_bundle(directory))

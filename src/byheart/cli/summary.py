@@ -95,7 +95,7 @@ def failure(record: RecordCertificate) -> str:
     return f"token {first.position + 1} of {len(record.tokens)}: expected {quoted(first.expected)}, {got}"
 
 
-def print_failures(screen: Screen, certificate: Certificate, memory: Memory, more: str | None) -> None:
+def print_failures(screen: Screen, certificate: Certificate, memory: Memory, more: str | None = None) -> None:
     """The failed records, the first few of them.
 
     Args:

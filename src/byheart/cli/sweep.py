@@ -34,7 +34,7 @@ def sweep(
         The exit code.
     """
     with screens(as_json) as (results, progress):
-        with resumable(progress, undone="cells under way", rest=f"the rest in {out}") as (narrator, interruption):
+        with resumable(progress, rest=f"the rest in {out}") as (narrator, interruption):
             from byheart.sweep.driver import sweep as run
 
             found = run(
@@ -78,7 +78,7 @@ def _print_summary(screen: Screen, found: Sequence[CellResult], out: Path) -> No
             ("cells", f"{values['num_done']:,} done, {values['num_failed']:,} failed"),
             ("exact", f"{counted(values['num_exact'], 'cell')} with every record recalled to the letter"),
             ("unsettled", f"{counted(values['num_unconverged'], 'cell')} still improving when the budget ended"),
-            ("table", visible(values["table"])),
+            ("table", values["table"]),
         ]
     )
     for result in failed[:_SHOWN]:

@@ -142,12 +142,11 @@ def line(standing: Standing) -> str:
 
 
 @contextlib.contextmanager
-def resumable(screen: Screen, *, undone: str, rest: str) -> Iterator[tuple[SweepLines, Interruption]]:
+def resumable(screen: Screen, *, rest: str) -> Iterator[tuple[SweepLines, Interruption]]:
     """Cells that are made and run within the block, told as they come; what stops them says what becomes of them.
 
     Args:
         screen: where to.
-        undone: what has to be begun again where it is left at once.
         rest: what the same command goes on with.
 
     Yields:
@@ -162,7 +161,7 @@ def resumable(screen: Screen, *, undone: str, rest: str) -> Iterator[tuple[Sweep
             narrator.begin("making the cells")
             yield narrator, interruption
     except KeyboardInterrupt as error:
-        how = str(error) if isinstance(error, InterruptedRunError) else f"left at once, {undone} undone"
+        how = str(error) if isinstance(error, InterruptedRunError) else "left at once, cells under way undone"
         raise InterruptedRunError(f"{how}; the same command goes on with {rest}") from error
 
 

@@ -28,6 +28,7 @@ from byheart.export.manifest import (
     RECORDS_FILE,
     WEIGHTS_FILE,
     Manifest,
+    learnt_records,
 )
 from byheart.export.model_card import CARD_FILE, model_card, write_card
 from byheart.export.peft import read_adapter, write_adapter
@@ -111,9 +112,7 @@ class Bundle:
         directory = Path(directory)
         manifest = Manifest.read(directory)
         certificate = Certificate.read(directory / CERTIFICATE_FILE)
-        memory = Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40)
-        if [record.id for record in certificate.records] != [record.id for record in memory]:
-            raise ArtifactError(f"{directory / CERTIFICATE_FILE} is not of the records in {directory / RECORDS_FILE}")
+        memory = learnt_records(directory, certificate)
         base = base or load(base_config(manifest))
         refuse_other_base(manifest, base)
         refuse_other_tokens(manifest, base)

@@ -18,10 +18,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from byheart.artifacts import read_json, write_json
+from byheart.certification.certificate import Certificate
 from byheart.config import RunConfig
 from byheart.errors import ArtifactError, SettingsError
 from byheart.fingerprint import file_sha256
 from byheart.learning.events import Growth
+from byheart.memory.records import Memory
 
 MANIFEST_FILE = "byheart.json"
 CERTIFICATE_FILE = "certificate.json"
@@ -224,3 +226,19 @@ class Manifest(BaseModel):
                     "restore it, or learn again with another --out, or after removing the directory"
                 )
         return manifest
+
+
+def learnt_records(directory: Path, certificate: Certificate) -> Memory:
+    """What a bundle was taught.
+
+    Args:
+        directory: of the bundle.
+        certificate: its own.
+
+    Raises:
+        ArtifactError: the certificate is not of these records.
+    """
+    memory = Memory.from_file(directory / RECORDS_FILE, max_file_bytes=2**40)
+    if [record.id for record in certificate.records] != [record.id for record in memory]:
+        raise ArtifactError(f"{directory / CERTIFICATE_FILE} is not of the records in {directory / RECORDS_FILE}")
+    return memory

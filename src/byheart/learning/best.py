@@ -111,7 +111,7 @@ class Best:
         """Looks at the candidate, if there is one."""
         if (candidate := self.candidate) is None:
             return
-        copy = adapter.rounded(torch.float32)
+        copy = Adapter(adapter.placement, adapter.lora_A[0].device).eval()
         copy.load_tensors(candidate.tensors)
         measured = Kept(candidate.epoch, Look.of(looking(copy)), candidate.tensors)
         if self.best is None or measured.look.merit >= self.best.look.merit:

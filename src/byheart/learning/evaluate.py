@@ -7,7 +7,7 @@ Tensor names: A packed answer tokens, N records.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +47,6 @@ class RecordLosses:
 def record_losses(
     split_model: SplitModel,
     activations: ActivationCache,
-    advance: Callable[[int], None] = lambda _: None,
     shortlist: Shortlist | None = None,
     *,
     find_rivals: bool = False,
@@ -57,7 +56,6 @@ def record_losses(
     Args:
         split_model: cut at or below the adapter's lowest layer.
         activations: ``split_model.prefix`` of every record.
-        advance: told the number of records after each batch.
         shortlist: the words to estimate with, all words where the estimate leaves a token in doubt: one word that the
             sample overrates does not make a record seem lost. None: all words, exactly.
         find_rivals: whether to name the words in the answers' way.
@@ -77,7 +75,6 @@ def record_losses(
         worst_N[indices], num_stubborn_N[indices] = by_record(nll_A, record_A, len(indices))
         if find_rivals:
             rivals |= _words_ahead(split_model, final_AD[is_doubtful_A], NUM_RIVALS)
-        advance(len(indices))
     return RecordLosses(sum_N, worst_N, num_stubborn_N, tuple(sorted(rivals)))
 
 

@@ -77,6 +77,11 @@ class Vocabulary:
         return True
 
     @property
+    def num_listed(self) -> int:
+        """Words of a step's shortlist."""
+        return len(self.likely) + self.num_sampled
+
+    @property
     def pays(self) -> bool:
         """Whether a shortlist is much smaller than the vocabulary."""
         return self._pays(len(self.likely))
@@ -89,6 +94,6 @@ class Vocabulary:
         generator = torch.Generator().manual_seed(seed)
         # With replacement: what is drawn twice counts twice, and the sum's expectation stays right.
         drawn = torch.randint(len(self.others), (self.num_sampled,), generator=generator).to(self.others.device)
-        weight_log_K = torch.zeros(len(self.likely) + self.num_sampled, device=self.likely.device)
+        weight_log_K = torch.zeros(self.num_listed, device=self.likely.device)
         weight_log_K[len(self.likely) :] = math.log(len(self.others) / self.num_sampled)
         return Shortlist(torch.cat([self.likely, self.others[drawn]]), weight_log_K, self.place_V)

@@ -83,10 +83,14 @@ class Adapter(nn.Module):
 
     def tensors(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The weights by module path and matrix (``….lora_A.weight``), rounded to ``dtype``, on the CPU, detached."""
-        named: dict[str, Tensor] = {}
+        return {
+            name: weight.detach().to("cpu", dtype, copy=True).contiguous() for name, weight in self._named().items()
+        }
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        named: dict[str, nn.Parameter] = {}
         for site, lora_A, lora_B in zip(self.placement.sites, self.lora_A, self.lora_B, strict=True):
-            for matrix, value in (("lora_A", lora_A), ("lora_B", lora_B)):
-                named[f"{site.path}.{matrix}.weight"] = value.detach().to("cpu", dtype, copy=True).contiguous()
+            named[f"{site.path}.lora_A.weight"], named[f"{site.path}.lora_B.weight"] = lora_A, lora_B
         return named
 
     def rounded(self, dtype: torch.dtype) -> Adapter:
@@ -111,21 +115,19 @@ class Adapter(nn.Module):
         Raises:
             BundleError: a matrix is missing, left over, or of another shape.
         """
-        mine = self.tensors(torch.float32)
+        mine = self._named()
         if wrong := sorted(mine.keys() ^ tensors.keys()):
             raise BundleError(
                 f"the adapter's weights do not fit its placement; missing or left over: {', '.join(wrong[:5])}"
             )
         with torch.no_grad():
-            for site, lora_A, lora_B in zip(self.placement.sites, self.lora_A, self.lora_B, strict=True):
-                for matrix, value in (("lora_A", lora_A), ("lora_B", lora_B)):
-                    given = tensors[f"{site.path}.{matrix}.weight"]
-                    if given.shape != value.shape:
-                        raise BundleError(
-                            f"{site.path}.{matrix} has shape {tuple(given.shape)}, "
-                            f"its placement says {tuple(value.shape)}"
-                        )
-                    value.copy_(given)
+            for name, weight in mine.items():
+                given = tensors[name]
+                if given.shape != weight.shape:
+                    raise BundleError(
+                        f"{name} has shape {tuple(given.shape)}, its placement says {tuple(weight.shape)}"
+                    )
+                weight.copy_(given)
 
 
 @contextlib.contextmanager

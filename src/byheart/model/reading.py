@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_MLP_NAMES = ("mlp", "feed_forward")
+from byheart.model.sites import mlp_name
 
 
 @contextlib.contextmanager
@@ -28,9 +28,9 @@ def read_only_at(layer: nn.Module, read_A: Tensor) -> Iterator[None]:
         read_A: positions, of all rows laid end to end, int64.
     """
     handles = [layer.register_forward_hook(_hands_on(read_A))]
-    mlp = next((getattr(layer, name) for name in _MLP_NAMES if hasattr(layer, name)), None)
-    if mlp is not None:
+    if (name := mlp_name(layer)) is not None:
         taken, given_back = _only_at(read_A)
+        mlp = layer.get_submodule(name)
         handles += [mlp.register_forward_pre_hook(taken), mlp.register_forward_hook(given_back)]
     try:
         yield

@@ -81,13 +81,17 @@ def bypass_site(block: nn.Module, hidden: int) -> Site:
     Raises:
         PlacementError: it has none.
     """
-    for name, _ in block.named_children():
-        if name in GROUPS["mlp"]:
-            return Site(name, hidden, hidden)
+    if (name := mlp_name(block)) is not None:
+        return Site(name, hidden, hidden)
     raise PlacementError(
         f"modules {BYPASS!r}: {type(block).__name__} has no MLP block among "
         f"{', '.join(name for name, _ in block.named_children())}"
     )
+
+
+def mlp_name(block: nn.Module) -> str | None:
+    """What a layer calls its MLP block; None: it has none."""
+    return next((name for name, _ in block.named_children() if name in GROUPS["mlp"]), None)
 
 
 def is_conv1d(module: nn.Module) -> bool:

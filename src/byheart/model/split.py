@@ -36,9 +36,9 @@ NOISE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 where the model itself moves by more when its layers' inputs are off by a rounding, up to eight times this."""
 
 SAVINGS = {
-    "shares_prompt": "a prompt run once",
-    "skips_unread": "a last layer where it is read",
-    "picks_words": "some words",
+    "shares_prompt": "the shared prompt run once",
+    "skips_unread": "the last layer only where it is read",
+    "picks_words": "a shortlist of words",
 }
 _WINDOW, _LENGTH, _SHARED = 8, 32, 10
 
@@ -188,7 +188,7 @@ def split(model: Any, cut: int) -> SplitModel:
         num_layers = model.config.num_hidden_layers
         warnings.warn(
             f"{type(model).__name__} cannot be cut at layer {cut}: all its {num_layers} layers run in every step "
-            f"instead of {num_layers - cut}, about {num_layers / (num_layers - cut):.0f} times the work",
+            f"instead of {num_layers - cut}, about {num_layers / (num_layers - cut):.3g} times the work",
             UncutModelWarning,
             stacklevel=2,
         )

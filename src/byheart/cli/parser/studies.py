@@ -189,7 +189,7 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    workers: WorkersOption = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Cells at a time.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     from byheart.cli.calibrate import calibrate as work
