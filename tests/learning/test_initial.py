@@ -3,7 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byheart.learning import initial
+from byheart.learning.activations import compute_activations
 from byheart.learning.initial import SPREAD, point_at, principal_rows
+from byheart.memory.encode import encode
+from byheart.memory.records import Memory
 from byheart.model.adapter import Adapter
 from models_for_tests import close, placed
 
@@ -106,6 +110,26 @@ def test_the_same_seed_gives_the_same_weights_and_draws_from_nobody(split_model,
     assert weights() == first
     torch.manual_seed(1)
     assert torch.equal(torch.rand(1), drawn)
+
+
+def test_of_many_positions_that_are_read_few_are_held_at_once(tiny_base, split_model, tmp_path, monkeypatch):
+    encoded = encode(Memory.from_pairs([(f"Number {i}?", "x" * 60) for i in range(40)]), tiny_base.tokenizer)
+    cache = compute_activations(split_model, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path)
+    fresh = Adapter.initialised(placed(tiny_base.model, "top:1", rank=4), tiny_base.device, seed=3)
+    held = []
+
+    def rows(input_ND, num_rows):
+        held.append(len(input_ND))
+        return principal_rows(input_ND, num_rows)
+
+    monkeypatch.setattr(initial, "principal_rows", rows)
+    point_at(fresh, split_model, cache, seed=0)
+    monkeypatch.setattr(initial, "_MOST_AT_ONCE", 100)
+    point_at(fresh, split_model, cache, seed=0)
+    of_few = [site.path.endswith(("gate_proj", "up_proj", "down_proj")) for site in fresh.placement.sites]
+    before, after = held[: len(of_few)], held[len(of_few) :]
+    for is_of_few, were, are in zip(of_few, before, after, strict=True):
+        assert 0 < are < were / 10 if is_of_few else are == were
 
 
 def test_no_hook_stays(fresh, split_model, activations):

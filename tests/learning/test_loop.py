@@ -559,6 +559,13 @@ def growing(monkeypatch):
 SLIPPED = losses(0.9, 0.9, 0.1, 0.9, 0.9)
 
 
+def test_what_the_optimizer_knew_of_the_smaller_adapter_is_let_go_of_when_it_has_grown(growing):
+    script = Script()
+    script.optimizer.state[script.adapter.lora_A[0]] = {"exp_avg": torch.ones(1)}
+    run(script, hooks=Hooks(look=lambda adapter: SLIPPED), epochs=6, plateau_epochs=99, max_growths=1)
+    assert not script.optimizer.state
+
+
 @pytest.mark.parametrize(("patience", "reason"), [(99, "budget"), (2, "plateau")])
 def test_an_adapter_grows_where_the_run_would_end_with_records_uncertified(growing, patience, reason):
     said, events = [], []

@@ -14,6 +14,8 @@ import torch
 from byheart.learning.activations import compute_activations
 from byheart.learning.config import LearnConfig
 from byheart.learning.step import Stepper
+from byheart.memory.encode import encode
+from byheart.memory.records import Memory
 from byheart.method.weighting import Uniform
 from byheart.model.split import SplitModel
 from models_for_tests import awake, placed
@@ -76,3 +78,16 @@ def test_losses_and_gradients_are_the_oracles_within_the_stated_noise(
         noise = (other - right).norm()
         assert 0 < noise <= LARGEST_SHARE * right.norm()
         assert (mine - right).norm() <= NOISE * noise
+
+
+def test_in_fp16_no_token_of_a_large_batch_has_a_gradient_too_small_for_it(tiny_base, gradients_of, tmp_path):
+    adapter = awake(placed(tiny_base.model, "top:1", rank=4), size=0.0003)  # as B is early on
+    pairs = [(f"Number {i}?", f"{'0123456789abcdef'[i::3]} " * 30) for i in range(8)]
+    encoded = encode(Memory.from_pairs(pairs), tiny_base.tokenizer)
+    found = []
+    for dtype in (torch.float32, torch.float16):
+        parts = SplitModel(copy.deepcopy(tiny_base.model).to(dtype), cut=1, shares_prompt=True, skips_unread=True)
+        cache = compute_activations(parts, encoded, torch.device("cpu"), memory_budget_bytes=2**30, directory=tmp_path)
+        found.append(gradients_of(Stepper(parts, adapter, cache, Uniform(), LearnConfig(shortlist=False)), range(8)))
+    for exact, mine in zip(*found, strict=True):
+        assert (mine - exact).norm() <= 0.015 * exact.norm()

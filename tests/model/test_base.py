@@ -142,6 +142,19 @@ def test_a_device_that_is_not_here_is_told(tiny_model_directory, monkeypatch):
         loaded(tiny_model_directory, device="cuda")
 
 
+def test_a_card_that_is_asked_for_is_the_current_one_before_anything_is_asked_of_it(tiny_model_directory, monkeypatch):
+    chosen = []
+
+    def is_bf16_supported(including_emulation):
+        raise RuntimeError(f"asked of {chosen}")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    with pytest.raises(RuntimeError, match=r"asked of \['cuda:1'\]"):
+        loaded(tiny_model_directory, device="cuda:1", dtype="auto")
+
+
 def test_an_unknown_model_is_told_with_the_short_names():
     with pytest.raises(ModelError, match=r"unknown model 'smolm2-135m' \(did you mean 'smollm2-135m'\?\)"):
         load(ModelConfig(name="smolm2-135m"))

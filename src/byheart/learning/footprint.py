@@ -5,6 +5,9 @@ once, as the bytes that autograd keeps of one row and of two of the run's shorte
 
     a pass keeps once + B · (shortest row + (T − shortest) · position) + min(A, chunk) · token
 
+Plain attention keeps more of a position the longer its row is, and is not used beyond `SHORT` keys: the longest record
+that it is used for is counted too, and the dearer of both positions taken.
+
 Bytes, unlike seconds, are the same each time: a run cuts its batches alike whenever it is begun. Cutting changes how
 sums are rounded and nothing else.
 
@@ -27,6 +30,7 @@ from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
 from byheart.learning.loss import CHUNK_TOKENS, LOOKED_AT_TOKENS
 from byheart.memory.buckets import by_length
 from byheart.model.adapter import Adapter, attached
+from byheart.model.shared_prompt import SHORT
 from byheart.model.split import SplitModel
 
 _FP32 = 4
@@ -103,14 +107,19 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
         num_words: over which a step takes the softmax.
     """
     lengths, records = activations.lengths, activations.memory.records
-    shortest, longest = (extreme(range(len(lengths)), key=lengths.__getitem__) for extreme in (min, max))
+    longest_plain = SHORT - activations.num_shared
+    by_size = sorted(range(len(lengths)), key=lengths.__getitem__)
+    shortest, longest = by_size[0], by_size[-1]
+    plain = max((i for i in by_size if lengths[i] <= longest_plain), key=lengths.__getitem__, default=shortest)
     model = split_model.model
     is_training, device = adapter.training, next(adapter.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), attached(model, adapter):
         adapter.train()  # dropout keeps its masks
         try:
             kept_bytes = functools.partial(_kept_bytes, split_model, adapter, activations)
-            one, long = kept_bytes([shortest]), kept_bytes([longest])
+            one = kept_bytes([shortest])
+            longer = {i: lengths[i] - lengths[shortest] for i in (plain, longest) if lengths[i] > lengths[shortest]}
+            position_bytes = max(((kept_bytes([i]) - one) / more for i, more in longer.items()), default=0.0)
             # Of a single record there are never two rows, and there may be no room for them.
             two = kept_bytes([shortest, shortest]) if len(lengths) > 1 else 2 * one
         finally:
@@ -118,7 +127,7 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
     return Footprint(
         once_bytes=max(2 * one - two, 0),
         row_bytes=two - one,
-        position_bytes=max(long - one, 0) / max(lengths[longest] - lengths[shortest], 1),
+        position_bytes=max(position_bytes, 0.0),
         # The logits in the model's dtype and in fp32, the softmax's own, and their gradient.
         token_bytes=num_words * (model.dtype.itemsize + 3 * _FP32),
         own_N=tuple(lengths),

@@ -8,6 +8,7 @@ and from what a look at them found. All that is random comes from the seed and t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from byheart.learning.best import Best, Kept, Look
 from byheart.learning.evaluate import RecordLosses
 from byheart.learning.events import Growth
+from byheart.learning.footprint import measured
 from byheart.learning.state import Progress, load_checkpoint, read_header
 from byheart.learning.step import Stepper
 from byheart.learning.stopping import StopReason
@@ -61,14 +63,14 @@ def grown(stepper: Stepper, adapter: Adapter, lora_rank: int, seed: int) -> Step
         lora_rank: of the larger one.
         seed: of its further rows of A.
     """
+    split_model, activations, footprint = stepper.split_model, stepper.activations, stepper.footprint
+    larger_adapter = adapter.grown(lora_rank, seed)
+    if footprint is not None:
+        # Tokens are charged as before: what a resumed run has admitted by now must not change how its batches are cut.
+        now = measured(split_model, larger_adapter, activations, num_words=0)
+        footprint = replace(now, token_bytes=footprint.token_bytes)
     larger = Stepper(
-        stepper.split_model,
-        adapter.grown(lora_rank, seed),
-        stepper.activations,
-        stepper.weighting,
-        stepper.config,
-        stepper.vocabulary,
-        stepper.footprint,  # what a position keeps grows little with the rank
+        split_model, larger_adapter, activations, stepper.weighting, stepper.config, stepper.vocabulary, footprint
     )
     for mine, theirs in zip(stepper.parameters, larger.parameters, strict=True):
         if moments := stepper.optimizer.state.get(mine):

@@ -28,6 +28,8 @@ from byheart.model.split import SplitModel
 
 SPREAD = 2.0
 MOST_POSITIONS = 1024
+_MOST_AT_ONCE = 2**14
+"""Positions that a site is given at once, before what it has seen is thinned to `MOST_POSITIONS`."""
 _FEWEST_EACH = 8
 _FAR = 10.0
 _SMALLEST_SHARE = 1e-3
@@ -84,8 +86,10 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
     lengths = activations.lengths
     chosen = range(0, len(lengths), max(1, len(lengths) * _FEWEST_EACH // MOST_POSITIONS))
     seen: list[list[Tensor]] = [[] for _ in adapter.placement.sites]
-    # Of all sites that see every position the same share is kept; what few positions others see is thinned at the end.
-    num_seen, stride = 0, max(1, sum(lengths[i] for i in chosen) // MOST_POSITIONS)
+    # Of all sites that see every position the same share is kept; what few positions others see is thinned at the end,
+    # and before where even the few are many.
+    num_seen, num_own = 0, sum(lengths[i] for i in chosen)
+    stride, few_stride = (max(1, num_own // most) for most in (MOST_POSITIONS, _MOST_AT_ONCE))
     for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS, activations.num_shared):
         indices = [chosen[place] for place in places]
         batch, hidden = activations.batch(indices)
@@ -94,7 +98,7 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
         own_N = own_BT.flatten().nonzero()[:, 0] + layout.num_shared
         own_N, num_seen = own_N[-num_seen % stride :: stride], num_seen + len(own_N)
         num_all = layout.num_shared + layout.num_rows * layout.num_each
-        with _watched(adapter, split_model.model, partial(_keep, seen, own_N, num_all)):
+        with _watched(adapter, split_model.model, partial(_keep, seen, own_N, num_all, few_stride)):
             split_model.suffix(hidden, batch.predicting_A)
     for site, parts in zip(adapter.placement.sites, seen, strict=True):
         # An expert that no record asks has no inputs.
@@ -103,13 +107,13 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
         parts.clear()
 
 
-def _keep(seen: list[list[Tensor]], own_N: Tensor, num_all: int, site: int, input_BTD: Tensor) -> None:
-    """Adds to what the site has ``seen`` its input at the positions ``own_N``, of ``num_all``; or all of it where it is
-    less, as a last layer's MLP is given only the positions that are read.
+def _keep(seen: list[list[Tensor]], own_N: Tensor, num_all: int, few_stride: int, site: int, input_BTD: Tensor) -> None:
+    """Adds to what the site has ``seen`` its input at the positions ``own_N``, of ``num_all``; or where it is given
+    fewer, as a last layer's MLP only those that are read, every ``few_stride``-th of these.
     """
     flat_ND = input_BTD.flatten(0, -2)
     # A copy in any case, in the model's dtype: in fp32 these copies would be learning's peak.
-    seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND.clone().cpu())
+    seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND[::few_stride].clone().cpu())
 
 
 @contextlib.contextmanager

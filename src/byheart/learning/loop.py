@@ -200,7 +200,9 @@ class _Loop:
         if known.num_certified_records == num_records:
             return False
         self.hooks.say(sentence(reason, growth, known, num_records))
-        larger = grown(run.stepper, adapter, growth.to_rank, seed=(number << 32) + run.seed)
+        smaller = run.stepper
+        larger = grown(smaller, adapter, growth.to_rank, seed=(number << 32) + run.seed)
         run.go_on(larger, begun_anew(run.progress, growth, larger, losses, weights_epoch))
+        smaller.optimizer.state.clear()  # whoever began the run still holds it
         self.restore()
         return True

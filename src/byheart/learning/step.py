@@ -152,10 +152,14 @@ class Stepper:
         """
         if not self.kept_share:
             return
-        moved = [p for p in self.parameters if self.optimizer.state.get(p)]
-        means = [self.optimizer.state[p].setdefault("mean", p.detach().clone()) for p in moved]
-        if moved:
-            weights = [p.detach() for p in moved]
+        means, weights = [], []
+        for parameter in self.parameters:
+            if moments := self.optimizer.state.get(parameter):
+                if "mean" not in moments:
+                    moments["mean"] = parameter.detach().clone()
+                means.append(moments["mean"])
+                weights.append(parameter.detach())
+        if means:
             # All weights in one launch, as torch's own optimizers do it.
             torch._foreach_lerp_(means, weights, 1 - self.kept_share)  # pyright: ignore[reportPrivateImportUsage]
 
@@ -166,7 +170,8 @@ class Stepper:
         passes = [indices]
         if self.footprint is not None:
             passes = self.footprint.passes(indices, self.config.step_memory_bytes)
-        if len(passes) == 1:
+        # A mean over many tokens gives each a gradient too small for fp16, so that what is divided by comes afterwards.
+        if len(passes) == 1 and self.split_model.model.dtype != torch.float16:
             nll_A, weight_A, seen, state = self._forward(indices, state, shortlist)
             value = objective(nll_A, weight_A, self.weighting.epsilon)
             if seen.has_weight:
@@ -178,7 +183,7 @@ class Stepper:
         total, weighted = 0.0, 0.0
         for part in passes:
             nll_A, weight_A, seen, state = self._forward(part, state, shortlist)
-            value = (weight_A * nll_A).sum() / len(indices)  # of the size of a mean: fp16 has room for no sums
+            value = (weight_A * nll_A).sum() / len(indices)  # by records: fp16 has no room for a sum over all of them
             if seen.has_weight:
                 value.backward()
             all_seen.append(seen)

@@ -215,6 +215,8 @@ def _device(name: str) -> torch.device:
     count = {"cuda": torch.cuda.device_count, "mps": torch.mps.device_count, "cpu": lambda: 1}.get(device.type)
     if count is not None and (device.index or 0) >= count():
         raise ModelError(f"this machine has no device {name!r}; use auto, or one that is here")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # what asks for no card means the current one: pinned memory, fused kernels
     return device
 
 
