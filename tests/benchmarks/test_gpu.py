@@ -104,7 +104,7 @@ def test_a_loss_that_was_not_fused_after_all_is_told(fused):
     outcome["engine"] = {**outcome["engine"], "fused_loss": fused}
     card = {**CARD, "liger_kernel": "1"}
     report = {"rows": [row(FUSED, outcome)], "card": card, "num_records": 100, "records": "x", "shape": {"name": "y"}}
-    assert ("was left out: layer" in gpu.text(report)) is not fused
+    assert ("was left out: byheart, layer 24" in gpu.text(report)) is not fused
 
 
 def test_a_device_is_described_by_what_it_multiplies(monkeypatch):

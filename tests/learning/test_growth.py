@@ -67,10 +67,11 @@ def test_what_the_optimizer_knows_of_the_old_weights_is_kept_and_of_the_new_is_n
 def test_what_a_pass_keeps_is_counted_anew_and_its_tokens_are_charged_as_before(make_stepper):
     stepper = make_stepper()
     parts = stepper.split_model, stepper.activations
-    stepper.footprint = measured(parts[0], stepper.adapter, parts[1], num_words=97)
+    before = stepper.footprint = measured(parts[0], stepper.adapter, parts[1], num_words=97)
     larger = grown(stepper, stepper.adapter, 64, seed=1)
-    assert larger.footprint == measured(parts[0], larger.adapter, parts[1], num_words=97)
-    assert larger.footprint.row_bytes > stepper.footprint.row_bytes
+    after = measured(parts[0], larger.adapter, parts[1], num_words=97)
+    assert larger.footprint == after != before
+    assert after.row_bytes > before.row_bytes
 
 
 def test_an_adapter_that_took_no_step_grows_without_moments(make_stepper):
