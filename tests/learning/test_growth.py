@@ -7,6 +7,7 @@ from byheart.learning.events import Growth
 from byheart.learning.footprint import measured
 from byheart.learning.growth import begun_anew, grown, next_growth, resumed, sentence
 from byheart.learning.state import Progress, save_checkpoint
+from byheart.learning.stopping import Plateau, Verification
 from byheart.method.schedule import Standing
 from byheart.model.adapter import attached
 
@@ -98,13 +99,13 @@ def test_learning_begins_anew_from_what_was_found(make_stepper):
         num_visits=24,
         weighting_state={"a": {"anchor": 1.0}},
         train_seconds=1.5,
-        plateau=(3, 4),
-        verification=(9, 8),
+        plateau=Plateau(3, 4),
+        verification=Verification(8, 9),
         growths=[Growth(3, 1, 2)],
     )
     progress = begun_anew(before, growth, stepper, FOUND, weights_epoch=5)
     assert (progress.epoch, progress.num_steps, progress.num_visits, progress.train_seconds) == (6, 12, 0, 1.5)
-    assert (progress.plateau, progress.verification) == ((None, 0), (0, 1))
+    assert (progress.plateau, progress.verification) == (Plateau(), Verification())
     assert progress.weighting_state == before.weighting_state
     assert progress.growths == [Growth(3, 1, 2), growth]
     assert torch.equal(progress.standing.min_probability_N, (-FOUND.worst_N).exp())

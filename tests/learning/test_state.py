@@ -10,6 +10,7 @@ from byheart.learning import state
 from byheart.learning.best import Best, Kept, Look
 from byheart.learning.events import Growth
 from byheart.learning.state import EpochSums, Progress, load_checkpoint, read_header, save_checkpoint
+from byheart.learning.stopping import Plateau, Verification
 from byheart.method.schedule import Standing
 from models_for_tests import awake, placed, small
 
@@ -25,8 +26,8 @@ PROGRESS = Progress(
     sums=EpochSums(0.1, 0.2, 3, 0.3),
     train_seconds=1 / 3,
     total_seconds=2 / 3,
-    plateau=(12, 3),
-    verification=(9, 4),
+    plateau=Plateau(12, 3),
+    verification=Verification(4, 9),
     growths=[Growth(5, 8, 16), Growth(6, 16, 32)],
 )
 
@@ -72,7 +73,7 @@ def test_the_best_weights_and_the_candidate_come_back(path):
 
 def test_a_plateau_that_has_not_begun_comes_back(path):
     save_checkpoint(path, "run", Progress(Standing.unseen(2)), *trained())
-    assert load_checkpoint(path, *trained()).plateau == (None, 0)
+    assert load_checkpoint(path, *trained()).plateau == Plateau()
 
 
 def test_weights_and_moments_come_back_so_that_the_next_step_is_the_same(path):

@@ -19,7 +19,7 @@ from byheart.learning.growth import begun_anew, grown, next_growth, sentence
 from byheart.learning.hooks import Hooks
 from byheart.learning.run import Run
 from byheart.learning.step import Stepper
-from byheart.learning.stopping import Plateau, StopReason, Verification
+from byheart.learning.stopping import StopReason
 from byheart.method.schedule import RecordSchedule
 from byheart.model.adapter import Adapter
 
@@ -41,7 +41,6 @@ class LearnResult:
         growths: of the adapter, in order.
         train_seconds: of training steps, over all starts of the run; looks, full passes and loading not counted.
         earlier_seconds: of all the run's work in the starts before this one, each up to its last checkpoint.
-        last_event: of the last epoch.
     """
 
     adapter: Adapter
@@ -51,7 +50,6 @@ class LearnResult:
     growths: tuple[Growth, ...]
     train_seconds: float
     earlier_seconds: float
-    last_event: EpochEvent
 
 
 def learn(
@@ -99,15 +97,7 @@ class _Loop:
         self.run, self.hooks = run, run.hooks
         self.wanted_probability, self.max_growths = wanted_probability, max_growths
         self.keeps_best = run.config.keep == "best"
-        self.restore()
-
-    def restore(self) -> None:
-        """Plateau and verification as the run's progress has them."""
-        run, (best, num_stale) = self.run, self.run.progress.plateau
-        patience_visits = run.config.patience_epochs(run.budget_epochs) * len(run.lengths)
-        self.plateau = Plateau(patience_visits, best, num_stale)
-        not_before, wait = run.progress.verification
-        self.verification = Verification(not_before=not_before, wait=wait)
+        self.patience_visits = run.config.patience_epochs(run.budget_epochs) * len(run.lengths)
 
     def to_the_end(self) -> LearnResult:
         run = self.run
@@ -126,7 +116,6 @@ class _Loop:
                         growths=tuple(run.progress.growths),
                         train_seconds=event.train_seconds,
                         earlier_seconds=run.earlier_seconds,
-                        last_event=event,
                     )
             elif self.keeps_best and self.hooks.look is not None and run.progress.standing.is_complete:
                 run.progress.best.take_in(event, adapter, self.hooks.look)
@@ -140,8 +129,7 @@ class _Loop:
             return "budget"
         if not progress.standing.is_complete:
             return None
-        stuck = self.plateau.reached(event.num_stubborn_tokens, event.num_visited_records)
-        progress.plateau = (self.plateau.best, self.plateau.num_stale)
+        stuck = progress.plateau.reached(event.num_stubborn_tokens, event.num_visited_records, self.patience_visits)
         return "plateau" if stuck else None
 
     def is_certified(self, epoch: int, adapter: Adapter) -> bool:
@@ -158,12 +146,11 @@ class _Loop:
                 return False
         if hooks.look is not None:
             self.run.take_in(epoch, hooks.look(adapter))
-        if not progress.standing.all_above(self.wanted_probability) or not self.verification.due(epoch):
+        if not progress.standing.all_above(self.wanted_probability) or not progress.verification.due(epoch):
             return False
         if hooks.verify(adapter):
             return True
-        self.verification.failed(epoch)
-        progress.verification = (self.verification.not_before, self.verification.wait)
+        progress.verification.failed(epoch)
         return False
 
     def is_worth_a_look(self) -> bool:
@@ -204,5 +191,4 @@ class _Loop:
         larger = grown(smaller, adapter, growth.to_rank, seed=(number << 32) + run.seed)
         run.go_on(larger, begun_anew(run.progress, growth, larger, losses, weights_epoch))
         smaller.optimizer.state.clear()  # whoever began the run still holds it
-        self.restore()
         return True

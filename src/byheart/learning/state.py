@@ -21,11 +21,12 @@ from byheart.artifacts import write_bytes
 from byheart.errors import ArtifactError, NewerSchemaError
 from byheart.learning.best import Best
 from byheart.learning.events import Growth
+from byheart.learning.stopping import Plateau, Verification
 from byheart.method.schedule import Standing
 from byheart.method.weighting import WeightingState
 from byheart.model.adapter import Adapter
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OPTIMIZER_TENSORS = ("step", "exp_avg", "exp_avg_sq", "mean")
 """What the optimizer keeps beside each weight: its steps, fewer where an expert is not asked in every one, AdamW's
 moments and, where there is one, the weight's running mean.
@@ -40,6 +41,9 @@ class EpochSums:
     nll_nats: float = 0.0
     num_tokens: int = 0
     seconds: float = 0.0
+
+
+_NESTED = {"sums": EpochSums, "plateau": Plateau, "verification": Verification}
 
 
 @dataclass(slots=True)
@@ -59,8 +63,8 @@ class Progress:
         sums: of the epoch under way.
         train_seconds: of all training so far, over all starts.
         total_seconds: of everything so far, over all starts.
-        plateau: (fewest stubborn tokens, stale visits) of `stopping.Plateau`.
-        verification: (not before, wait) of `stopping.Verification`.
+        plateau: whether there is a way forward.
+        verification: when a full pass may be made again.
         num_visits_at_look: visits when all records were last looked at to see whether they are known.
         has_looked: whether such a look was made since the start or the last growth.
         admitted: words that looks have added to the likely ones.
@@ -80,8 +84,8 @@ class Progress:
     sums: EpochSums = field(default_factory=EpochSums)
     train_seconds: float = 0.0
     total_seconds: float = 0.0
-    plateau: tuple[int | None, int] = (None, 0)
-    verification: tuple[int, int] = (0, 1)
+    plateau: Plateau = field(default_factory=Plateau)
+    verification: Verification = field(default_factory=Verification)
     best: Best = field(default_factory=Best)
     growths: list[Growth] = field(default_factory=list)
     num_stubborn_at_first: int | None = None
@@ -108,7 +112,7 @@ def save_checkpoint(
             tensors[f"{key}.{name}"] = value.detach().cpu()
     plain = {each.name: getattr(progress, each.name) for each in fields(progress)}
     del plain["standing"]
-    plain |= {"sums": asdict(progress.sums), "best": progress.best.plain()}
+    plain |= {name: asdict(plain[name]) for name in _NESTED} | {"best": progress.best.plain()}
     plain["growths"] = [asdict(growth) for growth in progress.growths]
     header = {
         "schema_version": SCHEMA_VERSION,
@@ -140,10 +144,10 @@ def load_checkpoint(path: Path, adapter: Adapter, optimizer: torch.optim.Optimiz
                 optimizer.state[parameter] = {key: tensor.to(parameter.device) for key, tensor in kept.items()}
     plain = header["progress"]
     standing = Standing(**{each.name: tensors[f"standing.{each.name}"] for each in fields(Standing)})
-    lists = {"plateau": tuple(plain.pop("plateau")), "verification": tuple(plain.pop("verification"))}
-    sums, best = EpochSums(**plain.pop("sums")), Best.restored(plain.pop("best"), tensors)
+    nested = {name: kind(**plain.pop(name)) for name, kind in _NESTED.items()}
+    best = Best.restored(plain.pop("best"), tensors)
     growths = [Growth(**growth) for growth in plain.pop("growths")]
-    return Progress(standing=standing, sums=sums, best=best, growths=growths, **lists, **plain)
+    return Progress(standing=standing, best=best, growths=growths, **nested, **plain)
 
 
 def read_header(path: Path) -> dict[str, Any]:

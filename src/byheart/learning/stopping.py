@@ -7,42 +7,46 @@ from typing import Literal
 
 StopReason = Literal["certified", "budget", "plateau"]
 
+LONGEST_WAIT = 8
+"""Epochs between two full passes at the most."""
+
 
 @dataclass(slots=True)
 class Plateau:
-    """Tells when the number of stubborn tokens has not fallen for ``patience_visits`` visits of records.
+    """Tells when the number of stubborn tokens has not fallen for long.
 
     Only counts over all records may be fed: one over some of them says nothing of the rest. An epoch with none is never
     stale: what is left to do there shows in no count.
 
     Attributes:
-        patience_visits: visits without a new minimum after which there is no way forward.
         best: fewest stubborn tokens of an epoch so far.
-        num_stale: visits since then.
+        num_stale: visits of records since then.
     """
 
-    patience_visits: int
     best: int | None = None
     num_stale: int = 0
 
-    def reached(self, num_stubborn_tokens: int, num_visits: int) -> bool:
-        """Takes an epoch's count and its visits in; True where the patience is at its end."""
+    def reached(self, num_stubborn_tokens: int, num_visits: int, patience_visits: int) -> bool:
+        """Takes an epoch's count and its visits in; True where so many without a new minimum are no way forward."""
         if self.best is None or num_stubborn_tokens < self.best or num_stubborn_tokens == 0:
             self.best, self.num_stale = num_stubborn_tokens, 0
         else:
             self.num_stale += num_visits
-        return self.num_stale >= self.patience_visits
+        return self.num_stale >= patience_visits
 
 
 @dataclass(slots=True)
 class Verification:
     """Spaces full passes out: each that finds something uncertified doubles the epochs until the next, up to
-    ``max_wait``.
+    `LONGEST_WAIT`.
 
     Counted in epochs, not seconds, so that the same seed takes the same way on a slow day.
+
+    Attributes:
+        wait: epochs from the next pass that fails to the one after.
+        not_before: the epoch after which a pass may be made again.
     """
 
-    max_wait: int = 8
     wait: int = 1
     not_before: int = 0
 
@@ -53,4 +57,4 @@ class Verification:
     def failed(self, epoch: int) -> None:
         """Takes in that the pass after ``epoch`` found something uncertified."""
         self.not_before = epoch + self.wait
-        self.wait = min(self.wait * 2, self.max_wait)
+        self.wait = min(self.wait * 2, LONGEST_WAIT)
