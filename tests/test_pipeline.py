@@ -435,6 +435,18 @@ def test_a_run_that_grows_and_is_interrupted_ends_with_the_same_bytes(tiny_memor
     ]
 
 
+@pytest.mark.parametrize(("steps", "can_grow"), [(5, True), (9, False)])
+def test_a_run_that_goes_on_after_a_growth_tells_the_memory_of_the_rank_it_has(
+    tiny_memory, tiny_base, tmp_path, steps, can_grow
+):
+    with pytest.raises(InterruptedRunError):
+        taught(tiny_memory, tiny_base, tmp_path, interrupted=interrupted_after(steps), **GROWING)
+    reporter = Listening()
+    taught(tiny_memory, tiny_base, tmp_path, reporter=reporter, **GROWING)
+    [told] = [sentence for sentence in reporter.said if "of memory to learn in" in sentence]
+    assert ("should the adapter grow" in told) is can_grow
+
+
 def test_bits_a_parameter_are_of_the_records_that_come_back(tiny_memory, tiny_base):
     failed, learnt = short(tiny_memory, tiny_base), taught(tiny_memory, tiny_base)
     assert failed.summary()["bits_per_parameter"] == 0.0

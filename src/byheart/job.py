@@ -159,9 +159,12 @@ class Job:
     def train(self, split_model: SplitModel, activations: ActivationCache, adapter: Adapter) -> LearnResult:
         config = self.config
         listeners: list[Listener] = [self.reporter.epoch]
-        num_epochs = 0
+        num_epochs, lora_rank = 0, adapter.placement.lora_rank
         if self.out is not None and self.checkpoint is not None:
-            num_epochs = read_header(self.checkpoint)["progress"]["epoch"] if self.is_resumed else 0
+            if self.is_resumed:
+                progress = read_header(self.checkpoint)["progress"]
+                num_epochs = progress["epoch"]
+                lora_rank = max([lora_rank, *(growth["to_rank"] for growth in progress["growths"])])
             if num_epochs:
                 self.reporter.say(f"going on after epoch {num_epochs}")
             listeners.append(MetricsFile(self.out / METRICS_FILE, num_epochs))
@@ -202,7 +205,7 @@ class Job:
             run_fingerprint=self.run_fingerprint,
             started=self.started,
         )
-        footprint = self.footprint(split_model, activations, adapter, vocabulary)
+        footprint = self.footprint(split_model, activations, adapter, vocabulary, lora_rank)
         stepper = Stepper(split_model, adapter, activations, self.method.weighting, config.learn, vocabulary, footprint)
         told = config.model_dump(mode="json")
         with tracking(config.learn.report_to, told, self.out, num_epochs, self.reporter.say) as trackers:
@@ -228,9 +231,10 @@ class Job:
         activations: ActivationCache,
         adapter: Adapter,
         vocabulary: Vocabulary | None,
+        lora_rank: int,
     ) -> Footprint | None:
         """What cuts batches to their budget of memory; None where the method takes them whole. Tells how much memory
-        learning will take.
+        learning will take, with ``lora_rank``, which the adapter may have grown to.
         """
         config = self.config
         all_words = split_model.model.get_output_embeddings().weight.shape[0]
@@ -241,7 +245,7 @@ class Job:
         largest = largest_rank(adapter.placement.lora_rank, self.max_growths)
         certify_tokens, is_saved = config.certify.max_batch_tokens, self.checkpoint is not None
         needed = Needed(split_model, adapter, activations, step_bytes, certify_tokens, is_saved)
-        self.reporter.say(needed.sentence(largest))
+        self.reporter.say(needed.sentence(lora_rank, largest))
         return None if budget_bytes is None else footprint
 
     def bits(self, nll_before_N: Tensor, indices: Sequence[int]) -> float:

@@ -13,7 +13,7 @@ from byheart.config import RunConfig
 from byheart.export.bundle import Bundle, claim
 from byheart.job import Job
 from byheart.memory.records import Memory
-from byheart.model.base import Base
+from byheart.model.base import Base, as_current
 from byheart.progress import Reporter, Silent
 
 
@@ -74,4 +74,6 @@ def learn(
     if directory is not None:
         claim(directory)
     with locked(directory) if directory is not None else nullcontext():
-        return Job(memory, model, settings, directory, reporter or Silent(), interrupted, started).done()
+        job = Job(memory, model, settings, directory, reporter or Silent(), interrupted, started)
+        with as_current(job.base.device):
+            return job.done()

@@ -112,24 +112,39 @@ def test_the_same_seed_gives_the_same_weights_and_draws_from_nobody(split_model,
     assert torch.equal(torch.rand(1), drawn)
 
 
-def test_of_many_positions_that_are_read_few_are_held_at_once(tiny_base, split_model, tmp_path, monkeypatch):
-    encoded = encode(Memory.from_pairs([(f"Number {i}?", "x" * 60) for i in range(40)]), tiny_base.tokenizer)
+@pytest.mark.parametrize("most", [10, 200, 10**6])
+@pytest.mark.parametrize("batch_tokens", [1, 2048])
+def test_each_site_is_looked_at_in_as_many_positions_as_there_are_up_to_twice_the_bound(
+    tiny_base, split_model, tmp_path, monkeypatch, most, batch_tokens
+):
+    pairs = [(f"{'What is the number ' * 4}{i}?", "x" * 20) for i in range(9)]
+    encoded = encode(Memory.from_pairs(pairs), tiny_base.tokenizer)
     cache = compute_activations(split_model, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path)
     fresh = Adapter.initialised(placed(tiny_base.model, "top:1", rank=4), tiny_base.device, seed=3)
-    held = []
+    monkeypatch.setattr(initial, "MOST_POSITIONS", most)
+    monkeypatch.setattr(initial, "_FEWEST_EACH", 0)  # every record
+    monkeypatch.setattr(initial, "PREFIX_BATCH_TOKENS", batch_tokens)
+    num_read = sum(len(record.answer_ids) for record in encoded.records)
+    assert num_read < sum(cache.lengths)
+    for site, input_ND in zip(fresh.placement.sites, initial._inputs(fresh, split_model, cache), strict=True):
+        num = num_read if site.path.endswith(("gate_proj", "up_proj", "down_proj")) else sum(cache.lengths)
+        assert len(input_ND) == num if num < 2 * most else most <= len(input_ND) < 2 * most
 
-    def rows(input_ND, num_rows):
-        held.append(len(input_ND))
-        return principal_rows(input_ND, num_rows)
 
-    monkeypatch.setattr(initial, "principal_rows", rows)
-    point_at(fresh, split_model, cache, seed=0)
-    monkeypatch.setattr(initial, "_MOST_AT_ONCE", 100)
-    point_at(fresh, split_model, cache, seed=0)
-    of_few = [site.path.endswith(("gate_proj", "up_proj", "down_proj")) for site in fresh.placement.sites]
-    before, after = held[: len(of_few)], held[len(of_few) :]
-    for is_of_few, were, are in zip(of_few, before, after, strict=True):
-        assert 0 < are < were / 10 if is_of_few else are == were
+@pytest.mark.parametrize("batch_tokens", [1, 2048])
+def test_what_is_looked_at_does_not_hang_on_how_records_are_batched(
+    tiny_base, split_model, tmp_path, monkeypatch, batch_tokens
+):
+    pairs = [(f"Number {i}?", "x" * 20) for i in range(9)]
+    encoded = encode(Memory.from_pairs(pairs), tiny_base.tokenizer)
+    cache = compute_activations(split_model, encoded, tiny_base.device, memory_budget_bytes=2**30, directory=tmp_path)
+    fresh = Adapter.initialised(placed(tiny_base.model, "top:1", rank=4), tiny_base.device, seed=3)
+    monkeypatch.setattr(initial, "_FEWEST_EACH", 0)  # every record
+    monkeypatch.setattr(initial, "PREFIX_BATCH_TOKENS", batch_tokens)
+    whole = list(initial._inputs(fresh, split_model, cache))
+    monkeypatch.setattr(initial, "MOST_POSITIONS", 60)
+    for all_ND, some_ND in zip(whole, initial._inputs(fresh, split_model, cache), strict=True):
+        assert close(some_ND, all_ND[:: len(all_ND) // 60])
 
 
 def test_no_hook_stays(fresh, split_model, activations):

@@ -80,14 +80,32 @@ def test_losses_and_gradients_are_the_oracles_within_the_stated_noise(
         assert (mine - right).norm() <= NOISE * noise
 
 
-def test_in_fp16_no_token_of_a_large_batch_has_a_gradient_too_small_for_it(tiny_base, gradients_of, tmp_path):
+class FirstTokens(Uniform):
+    """The first tokens of three records count, no others."""
+
+    def __call__(self, tokens, state):
+        return ((tokens.position_A == 0) & (tokens.record_A < 3)).float(), state
+
+
+LONG = [(f"Number {i}?", f"{'0123456789abcdef'[i::3]} " * 30) for i in range(8)]
+SHORT = [(f"Number {i}?", f"{i:03}") for i in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "weighting"),
+    [(LONG, Uniform()), (SHORT, Uniform()), (SHORT, FirstTokens())],
+    ids=["long records", "many records", "few of many tokens"],
+)
+def test_in_fp16_no_token_of_a_large_batch_has_a_gradient_too_small_for_it(
+    tiny_base, gradients_of, tmp_path, pairs, weighting
+):
     adapter = awake(placed(tiny_base.model, "top:1", rank=4), size=0.0003)  # as B is early on
-    pairs = [(f"Number {i}?", f"{'0123456789abcdef'[i::3]} " * 30) for i in range(8)]
     encoded = encode(Memory.from_pairs(pairs), tiny_base.tokenizer)
     found = []
     for dtype in (torch.float32, torch.float16):
         parts = SplitModel(copy.deepcopy(tiny_base.model).to(dtype), cut=1, shares_prompt=True, skips_unread=True)
         cache = compute_activations(parts, encoded, torch.device("cpu"), memory_budget_bytes=2**30, directory=tmp_path)
-        found.append(gradients_of(Stepper(parts, adapter, cache, Uniform(), LearnConfig(shortlist=False)), range(8)))
+        stepper = Stepper(parts, adapter, cache, weighting, LearnConfig(shortlist=False))
+        found.append(gradients_of(stepper, range(len(pairs))))
     for exact, mine in zip(*found, strict=True):
         assert (mine - exact).norm() <= 0.015 * exact.norm()

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from transformers import (
 )
 
 from byheart.errors import ModelError
-from byheart.model.base import BaseIdentity, decoder_layers, load
+from byheart.model.base import BaseIdentity, as_current, decoder_layers, load
 from byheart.model.catalog import MARKER
 from byheart.model.config import ModelConfig
 from models_for_tests import small
@@ -142,17 +143,37 @@ def test_a_device_that_is_not_here_is_told(tiny_model_directory, monkeypatch):
         loaded(tiny_model_directory, device="cuda")
 
 
-def test_a_card_that_is_asked_for_is_the_current_one_before_anything_is_asked_of_it(tiny_model_directory, monkeypatch):
-    chosen = []
+@pytest.fixture
+def cards(monkeypatch) -> list[str]:
+    """The card that is current, last, as `torch.cuda.device` would make it."""
+    current = ["cuda:0"]
 
+    @contextlib.contextmanager
+    def device(card):
+        current.append(str(card))
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    return current
+
+
+def test_a_card_is_the_current_one_where_it_is_asked_for_its_dtype(tiny_model_directory, monkeypatch, cards):
     def is_bf16_supported(including_emulation):
-        raise RuntimeError(f"asked of {chosen}")
+        raise RuntimeError(f"asked of {cards[-1]}")
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
-    with pytest.raises(RuntimeError, match=r"asked of \['cuda:1'\]"):
+    with pytest.raises(RuntimeError, match="asked of cuda:1"):
         loaded(tiny_model_directory, device="cuda:1", dtype="auto")
+
+
+def test_a_card_is_the_current_one_for_the_length_of_a_block_and_what_is_no_card_never(cards):
+    with as_current(torch.device("cuda:1")):
+        assert cards[-1] == "cuda:1"
+        with as_current(torch.device("cpu")):
+            assert cards[-1] == "cuda:1"
+    assert cards == ["cuda:0"]
 
 
 def test_an_unknown_model_is_told_with_the_short_names():

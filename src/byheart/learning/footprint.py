@@ -1,12 +1,14 @@
 """How much memory learning takes, known before its first step; and batches cut so that a step stays within a budget.
 
 A backward pass needs what its forward pass kept, and how much that is depends on the model's own code. So it is counted
-once, as the bytes that autograd keeps of one row and of two of the run's shortest record, and of its longest one:
+as the bytes that autograd keeps of one row and of two of the run's shortest record, and of its longest one, before the
+first step and anew when the adapter grows:
 
     a pass keeps once + B · (shortest row + (T − shortest) · position) + min(A, chunk) · token
 
-Plain attention keeps more of a position the longer its row is, and is not used beyond `SHORT` keys: the longest record
-that it is used for is counted too, and the dearer of both positions taken.
+Plain attention keeps more of a position the longer its row is, and short rows have it on a CPU: the longest record of
+these is counted too, and the dearer of both positions taken. Where short rows stand beside long ones, these are thereby
+charged too much: by a quarter with records of 10, 200 and 2,000 characters and the embedded model's dimensions.
 
 Bytes, unlike seconds, are the same each time: a run cuts its batches alike whenever it is begun. Cutting changes how
 sums are rounded and nothing else.
@@ -30,7 +32,7 @@ from byheart.learning.activations import PREFIX_BATCH_TOKENS, ActivationCache
 from byheart.learning.loss import CHUNK_TOKENS, LOOKED_AT_TOKENS
 from byheart.memory.buckets import by_length
 from byheart.model.adapter import Adapter, attached
-from byheart.model.shared_prompt import SHORT
+from byheart.model.shared_prompt import is_short
 from byheart.model.split import SplitModel
 
 _FP32 = 4
@@ -98,7 +100,7 @@ class Footprint:
 
 
 def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationCache, num_words: int) -> Footprint:
-    """Counts what steps over the shortest and the longest record keep; changes nothing.
+    """Counts what steps over the shortest, the longest and the longest short record keep; changes nothing.
 
     Args:
         split_model: cut at or below the adapter's lowest layer.
@@ -107,18 +109,19 @@ def measured(split_model: SplitModel, adapter: Adapter, activations: ActivationC
         num_words: over which a step takes the softmax.
     """
     lengths, records = activations.lengths, activations.memory.records
-    longest_plain = SHORT - activations.num_shared
     by_size = sorted(range(len(lengths)), key=lengths.__getitem__)
     shortest, longest = by_size[0], by_size[-1]
-    plain = max((i for i in by_size if lengths[i] <= longest_plain), key=lengths.__getitem__, default=shortest)
     model = split_model.model
     is_training, device = adapter.training, next(adapter.parameters()).device
+    short = [i for i in by_size if is_short(activations.num_shared + lengths[i], device)]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), attached(model, adapter):
         adapter.train()  # dropout keeps its masks
         try:
             kept_bytes = functools.partial(_kept_bytes, split_model, adapter, activations)
             one = kept_bytes([shortest])
-            longer = {i: lengths[i] - lengths[shortest] for i in (plain, longest) if lengths[i] > lengths[shortest]}
+            longer = {
+                i: lengths[i] - lengths[shortest] for i in (*short[-1:], longest) if lengths[i] > lengths[shortest]
+            }
             position_bytes = max(((kept_bytes([i]) - one) / more for i, more in longer.items()), default=0.0)
             # Of a single record there are never two rows, and there may be no room for them.
             two = kept_bytes([shortest, shortest]) if len(lengths) > 1 else 2 * one
@@ -186,12 +189,10 @@ class Needed:
         kept_bytes = cache_bytes + num_copies * lora_rank * rank_bytes + (_KEPT_ON_CPU_BYTES if is_on_cpu else 0)
         return kept_bytes + max(self.step_bytes, self._look_bytes())
 
-    def sentence(self, largest_rank: int) -> str:
-        """For a person; with what it comes to if the adapter grows to ``largest_rank``."""
-        told = (
-            f"about {_size(self.num_bytes(self.adapter.placement.lora_rank))} of memory to learn in, beside the model"
-        )
-        if largest_rank == self.adapter.placement.lora_rank:
+    def sentence(self, lora_rank: int, largest_rank: int) -> str:
+        """For a person; with what it comes to if the adapter grows from ``lora_rank`` to ``largest_rank``."""
+        told = f"about {_size(self.num_bytes(lora_rank))} of memory to learn in, beside the model"
+        if largest_rank == lora_rank:
             return told
         return f"{told}; {_size(self.num_bytes(largest_rank))} should the adapter grow to rank {largest_rank}"
 

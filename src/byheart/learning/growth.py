@@ -66,7 +66,7 @@ def grown(stepper: Stepper, adapter: Adapter, lora_rank: int, seed: int) -> Step
     split_model, activations, footprint = stepper.split_model, stepper.activations, stepper.footprint
     larger_adapter = adapter.grown(lora_rank, seed)
     if footprint is not None:
-        # Tokens are charged as before: what a resumed run has admitted by now must not change how its batches are cut.
+        # Tokens are charged as before: this run may have admitted words by now that one which resumes admits later.
         now = measured(split_model, larger_adapter, activations, num_words=0)
         footprint = replace(now, token_bytes=footprint.token_bytes)
     larger = Stepper(

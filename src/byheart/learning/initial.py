@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -28,8 +29,8 @@ from byheart.model.split import SplitModel
 
 SPREAD = 2.0
 MOST_POSITIONS = 1024
-_MOST_AT_ONCE = 2**14
-"""Positions that a site is given at once, before what it has seen is thinned to `MOST_POSITIONS`."""
+_MOST_ROUTED = 2**14
+"""Positions of all chosen records up to which an expert's inputs are kept whole until the last is seen."""
 _FEWEST_EACH = 8
 _FAR = 10.0
 _SMALLEST_SHARE = 1e-3
@@ -83,37 +84,56 @@ def principal_rows(input_ND: Tensor, num_rows: int) -> Tensor:
 
 def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCache) -> Iterator[Tensor]:
     """What each site of the adapter is given, at positions of records from all of the memory: input_ND by site."""
-    lengths = activations.lengths
+    lengths, records = activations.lengths, activations.memory.records
     chosen = range(0, len(lengths), max(1, len(lengths) * _FEWEST_EACH // MOST_POSITIONS))
-    seen: list[list[Tensor]] = [[] for _ in adapter.placement.sites]
-    # Of all sites that see every position the same share is kept; what few positions others see is thinned at the end,
-    # and before where even the few are many.
-    num_seen, num_own = 0, sum(lengths[i] for i in chosen)
-    stride, few_stride = (max(1, num_own // most) for most in (MOST_POSITIONS, _MOST_AT_ONCE))
+    seen = [_Seen() for _ in adapter.placement.sites]
+    # How many positions a site will be given is known beforehand, but for experts, who get what is sent to them.
+    num_own, num_answers = sum(lengths[i] for i in chosen), sum(len(records[i].answer_ids) for i in chosen)
+    own_stride, read_stride = (max(1, num // MOST_POSITIONS) for num in (num_own, num_answers))
+    routed_stride = max(1, num_own // _MOST_ROUTED)
     for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS, activations.num_shared):
         indices = [chosen[place] for place in places]
         batch, hidden = activations.batch(indices)
         layout = hidden.layout
         own_BT = torch.arange(layout.num_each) < torch.tensor([lengths[i] for i in indices])[:, None]
         own_N = own_BT.flatten().nonzero()[:, 0] + layout.num_shared
-        own_N, num_seen = own_N[-num_seen % stride :: stride], num_seen + len(own_N)
-        num_all = layout.num_shared + layout.num_rows * layout.num_each
-        with _watched(adapter, split_model.model, partial(_keep, seen, own_N, num_all, few_stride)):
+        num_all, num_read = layout.num_shared + layout.num_rows * layout.num_each, len(batch.predicting_A)
+        # By how many positions a site is given: a last layer's MLP only those that are read.
+        known = {num_read: (torch.arange(num_read), read_stride), num_all: (own_N, own_stride)}
+        with _watched(adapter, split_model.model, partial(_keep, seen, known, routed_stride)):
             split_model.suffix(hidden, batch.predicting_A)
-    for site, parts in zip(adapter.placement.sites, seen, strict=True):
+    for site, its in zip(adapter.placement.sites, seen, strict=True):
         # An expert that no record asks has no inputs.
         none_ND = torch.empty(0, site.num_in, dtype=split_model.model.dtype)
-        yield torch.cat([none_ND, *parts])[:: max(1, sum(map(len, parts)) // MOST_POSITIONS)].float()
-        parts.clear()
+        input_ND = torch.cat([none_ND, *its.parts])
+        its.parts.clear()
+        yield input_ND[:: max(1, len(input_ND) // MOST_POSITIONS)].float()
 
 
-def _keep(seen: list[list[Tensor]], own_N: Tensor, num_all: int, few_stride: int, site: int, input_BTD: Tensor) -> None:
-    """Adds to what the site has ``seen`` its input at the positions ``own_N``, of ``num_all``; or where it is given
-    fewer, as a last layer's MLP only those that are read, every ``few_stride``-th of these.
+@dataclass
+class _Seen:
+    """What a site was given, at every so many-th position.
+
+    Attributes:
+        parts: [N, D] each, on the CPU, in the model's dtype: in fp32 they would be learning's peak.
+        num_given: positions, kept or not.
+    """
+
+    parts: list[Tensor] = field(default_factory=list)
+    num_given: int = 0
+
+
+def _keep(
+    seen: list[_Seen], known: dict[int, tuple[Tensor, int]], routed_stride: int, site: int, input_BTD: Tensor
+) -> None:
+    """Adds a site's input to what it has ``seen``: of so many positions, those that are ``known`` to count, and of them
+    every so many-th; of any other number every ``routed_stride``-th.
     """
     flat_ND = input_BTD.flatten(0, -2)
-    # A copy in any case, in the model's dtype: in fp32 these copies would be learning's peak.
-    seen[site].append(flat_ND[own_N].cpu() if len(flat_ND) == num_all else flat_ND[::few_stride].clone().cpu())
+    place_N, stride = known.get(len(flat_ND), (torch.arange(len(flat_ND)), routed_stride))
+    kept_N = place_N[-seen[site].num_given % stride :: stride]
+    seen[site].num_given += len(place_N)
+    seen[site].parts.append(flat_ND[kept_N].cpu())
 
 
 @contextlib.contextmanager

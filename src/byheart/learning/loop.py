@@ -189,6 +189,6 @@ class _Loop:
         self.hooks.say(sentence(reason, growth, known, num_records))
         smaller = run.stepper
         larger = grown(smaller, adapter, growth.to_rank, seed=(number << 32) + run.seed)
+        smaller.optimizer.state.clear()  # whoever began the run still holds it; what follows is the peak of memory
         run.go_on(larger, begun_anew(run.progress, growth, larger, losses, weights_epoch))
-        smaller.optimizer.state.clear()  # whoever began the run still holds it
         return True

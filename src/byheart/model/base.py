@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -215,16 +216,22 @@ def _device(name: str) -> torch.device:
     count = {"cuda": torch.cuda.device_count, "mps": torch.mps.device_count, "cpu": lambda: 1}.get(device.type)
     if count is not None and (device.index or 0) >= count():
         raise ModelError(f"this machine has no device {name!r}; use auto, or one that is here")
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # what asks for no card means the current one: pinned memory, fused kernels
     return device
+
+
+def as_current(device: torch.device) -> AbstractContextManager[object]:
+    """A card is the current one for the length of the block: what names none means that, as pinned memory and fused
+    kernels do.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _dtype_name(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        with as_current(device):
+            return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device.type == "cpu":
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return "bfloat16" if fast else "float32"

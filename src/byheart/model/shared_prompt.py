@@ -194,12 +194,17 @@ def _causal_mask(
     return mask_QK.masked_fill_(hidden_QK, torch.finfo(dtype).min)[None, None]
 
 
+def is_short(num_keys: int, device: torch.device) -> bool:
+    """Whether rows that attend to so many positions do so by plain products."""
+    return device.type == "cpu" and num_keys <= _short.get()
+
+
 def _implementation(module: Any, name: str, num_keys: int, device: torch.device) -> Callable[..., tuple[Tensor, Any]]:
     """The model's own attention in plain products where rows are short and PyTorch's fused kernel, made for long ones,
     is the slower by far on a CPU; else the one it is set to, PyTorch's standing in for what takes no mask.
     """
     plain = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-    if plain is not None and (name == "eager" or (device.type == "cpu" and num_keys <= _short.get())):
+    if plain is not None and (name == "eager" or is_short(num_keys, device)):
         return plain
     registry: Any = AttentionInterface()
     return registry["sdpa"]
