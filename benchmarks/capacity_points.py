@@ -18,6 +18,8 @@ class Point:
         modules: likewise.
         lora_rank: of the adapter.
         method: that trains it.
+        margin: that it is trained with; without any, tokens hover about the threshold itself, and those that fall below
+            it by chance keep a run from ending.
     """
 
     task: str
@@ -25,18 +27,20 @@ class Point:
     modules: str
     lora_rank: int
     method: str = "memft-ot"
+    margin: float = 0.0
 
     @property
     def name(self) -> str:
         """What ``--points`` matches."""
-        return f"{self.task}/{self.layers}/{self.modules}/r{self.lora_rank}/{self.method}"
+        margin = f"/margin {self.margin:g}" if self.margin else ""
+        return f"{self.task}/{self.layers}/{self.modules}/r{self.lora_rank}/{self.method}{margin}"
 
     @property
     def config(self) -> dict[str, Any]:
         """Settings of `byheart.learn`."""
         return {
             "placement": {"layers": self.layers, "modules": self.modules, "lora_rank": self.lora_rank},
-            "method": {"name": self.method, "margin": 0.0},
+            "method": {"name": self.method, "margin": self.margin},
             "learn": {"batch_size": BATCH_SIZE},
         }
 
@@ -57,6 +61,9 @@ POINTS = (
     Point("phonebook", "20", "v_proj", 8),
     Point("phonebook", "24", "mlp-bypass", 5),
     Point("phonebook", "24", "mlp-bypass", 4),
+    Point("phonebook", "24", "mlp-bypass", 4, margin=0.05),
+    Point("phonebook", "24", "mlp-bypass", 3, margin=0.05),
+    Point("phonebook", "24", "mlp-bypass", 2, margin=0.05),
     Point("phonebook", "top:1", "attention", 2),
     Point("phonebook", "top:3", "down_proj", 1),
     Point("phonebook", "top:3", "o_proj", 1),
@@ -70,6 +77,7 @@ POINTS = (
     Point("random", "24", "v_proj", 4),
     Point("random", "24", "mlp-bypass", 4),
     Point("random", "24", "mlp-bypass", 3),
+    Point("random", "24", "mlp-bypass", 3, margin=0.05),
     Point("random", "24", "mlp-bypass", 2),
     Point("random", "top:1", "attention", 1),
 )

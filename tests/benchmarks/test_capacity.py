@@ -59,6 +59,7 @@ def test_every_point_has_a_name_and_settings_of_its_own():
     assert len({point.name for point in points}) == len(points)
     for point in points:
         assert RunConfig.build(point.config).placement.lora_rank == point.lora_rank
+        assert RunConfig.build(point.config).method.margin == point.margin
 
 
 def test_every_method_and_a_rank_between_two_and_four_are_tried():

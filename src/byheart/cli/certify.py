@@ -81,8 +81,7 @@ def certify(
 def _bundle(directory: Path, records: Path | None, model: str | None, narrator: Narrator) -> _Measured:
     manifest = Manifest.read(directory)
     memory = _records(records, manifest, model, narrator)
-    narrator.begin(f"loading {manifest.summary.model if model is None else model}")
-    bundle = open_bundle(directory, manifest, model)
+    bundle = open_bundle(directory, manifest, model, narrator)
     measured = memory or bundle.memory
     with narrator.phase("certifying", 2 * len(measured)) as advance:
         certificate = bundle.certify(memory, advance)

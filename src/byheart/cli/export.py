@@ -46,8 +46,7 @@ def export(
     refuse_occupied(request)
     with screens(as_json) as (results, progress):
         with narrating(progress) as narrator:
-            narrator.begin(f"loading {manifest.summary.model if model is None else model}")
-            bundle = open_bundle(directory, manifest, model)
+            bundle = open_bundle(directory, manifest, model, narrator)
             from byheart.export import registry
 
             exported = registry.export(bundle, request, narrator)

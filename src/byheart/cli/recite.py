@@ -29,9 +29,7 @@ def recite(directory: Path, prompt: str, *, max_new_tokens: int, model: str | No
     if not text:
         raise RecordsError([Problem("prompt", "it is empty; give some text, or - to read it from stdin")])
     with screens(as_json=True) as (_, progress), narrating(progress) as narrator:
-        if progress.is_live:
-            narrator.begin(f"loading {manifest.summary.model if model is None else model}")
-        bundle = open_bundle(directory, manifest, model)
+        bundle = open_bundle(directory, manifest, model, narrator if progress.is_live else None)
         asked, note = _asked(text, bundle.memory)
         answer = bundle.recite(asked, max_new_tokens)
     if note:

@@ -15,7 +15,7 @@ from rich.text import Text
 from byheart.cli.bundles import open_bundle
 from byheart.cli.exits import COMPLETE
 from byheart.cli.interrupt import Interruption
-from byheart.cli.live import narrating
+from byheart.cli.live import Narrator, narrating
 from byheart.cli.screens import Screen, print_json, screens
 from byheart.cli.visible import visible
 from byheart.cli.wording import counted
@@ -57,7 +57,6 @@ def serve(
     with screens(as_json) as (results, progress), Interruption() as interruption:
         with contextlib.ExitStack() as stack:
             with narrating(progress) as narrator:
-                narrator.begin(f"loading {manifest.summary.model if model is None else model}")
                 prepared = _prepared(directory, manifest, model, base_gguf, narrator)
                 base = prepared.base
                 narrator.begin(f"starting {NAME} on {base.path.name} ({base.quantisation})")
@@ -75,12 +74,13 @@ def serve(
 
 
 def _prepared(
-    directory: Path, manifest: Manifest, model: str | None, base_gguf: str | None, listener: Listener
+    directory: Path, manifest: Manifest, model: str | None, base_gguf: str | None, narrator: Narrator
 ) -> Prepared:
     """What the server needs of the bundle, which is let go of: the engine has its own copy of the weights."""
+    bundle = open_bundle(directory, manifest, model, narrator)
     from byheart.serving.prepared import prepare
 
-    return prepare(open_bundle(directory, manifest, model), directory, base_gguf, listener)
+    return prepare(bundle, directory, base_gguf, narrator)
 
 
 def _server(prepared: Prepared, address: Address, listener: Listener, screen: Screen) -> BundleServer:

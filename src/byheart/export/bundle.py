@@ -97,13 +97,16 @@ class Bundle:
         clear(directory)
 
     @classmethod
-    def read(cls, directory: str | Path, base: Base | None = None) -> Self:
+    def read(
+        cls, directory: str | Path, base: Base | None = None, announce: Callable[[str], None] = lambda _: None
+    ) -> Self:
         """A bundle from its directory.
 
         Args:
             directory: a whole bundle.
             base: already loaded; None: the one the manifest names, in the dtype it was certified in, on this machine's
                 device, without running any code that comes with it.
+            announce: told in a sentence when loading that takes long.
 
         Raises:
             ArtifactError: no bundle, an unfinished or changed one, or one of a newer schema.
@@ -113,7 +116,7 @@ class Bundle:
         manifest = Manifest.read(directory)
         certificate = Certificate.read(directory / CERTIFICATE_FILE)
         memory = learnt_records(directory, certificate)
-        base = base or load(base_config(manifest))
+        base = base or load(base_config(manifest), announce)
         refuse_other_base(manifest, base)
         refuse_other_tokens(manifest, base)
         adapter = read_adapter(directory, Placement.from_dict(manifest.placement), base.device)
