@@ -15,10 +15,11 @@ bits is the manifest's: an upper bound of the information in the answers that co
 were drawn from, they hold no more than log2 of how many could have been drawn, which counts where it is less: of a
 number log2 10 a digit, 33.2 bits for ten, of random tokens log2 of how many would have been taken.
 
-A point (`capacity_points.py`) is a placement, a rank and a method, learnt without a margin or with a small one, since an
-adapter near its capacity has none to give. Its budget is the epochs that fit into the time limit, by a short run of the same point
-before: a run that ends with its budget has a certificate too, of the best weights it had, where one that is stopped has
-none. The densest point at exact match 1.0 is marked. The bar: half a bit a parameter there, on either of the two.
+A point (`capacity_points.py`) is a placement, a rank and a method, learnt without a margin or with a small one, since
+an adapter near its capacity has none to give. Its budget is the epochs that fit into the time limit, by a short run of
+the same point before: a run that ends with its budget has a certificate too, of the best weights it had, where one that
+is stopped has none. The densest point at exact match 1.0 is marked. The bar: half a bit a parameter there, on either of
+the two.
 """
 
 from __future__ import annotations
