@@ -1,10 +1,11 @@
 import pytest
 
 from byheart.cli.bundles import open_bundle
+from byheart.cli.live import Narrator
 from byheart.export.manifest import Manifest
 
 
-class Heard:
+class Heard(Narrator):
     def __init__(self):
         self.begun, self.said = [], []
 
