@@ -297,7 +297,7 @@ def test_a_bundle_taught_on_another_device_with_remote_code_is_read_here_without
 
     changed_manifest(own, change)
     asked = []
-    monkeypatch.setattr("byheart.export.bundle.load", lambda config: asked.append(config) or load(config))
+    monkeypatch.setattr("byheart.export.bundle.load", lambda config, _: asked.append(config) or load(config))
     assert Bundle.read(own).certificate.is_complete
     assert [(config.device, config.trust_remote_code) for config in asked] == [("auto", False)]
 
