@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -527,6 +528,28 @@ def test_the_reporter_hears_of_every_epoch_and_every_phase(tiny_memory, tiny_bas
     assert re.fullmatch(r"about \d+ MB of memory to learn in, beside the model", told)
     short(tiny_memory, tiny_base, tmp_path, reporter=reporter)
     assert reporter.said[1:] == [f"{tmp_path} already holds the result of this very run"]
+
+
+def test_the_models_card_is_the_current_one_while_it_learns_and_not_afterwards(tiny_memory, tiny_base, monkeypatch):
+    current, seen = [], []
+
+    @contextlib.contextmanager
+    def as_current(device):
+        current.append(device)
+        try:
+            yield
+        finally:
+            current.pop()
+
+    class Looking(Silent):
+        def epoch(self, event):
+            seen.extend(current)
+
+    monkeypatch.setattr("byheart.pipeline.as_current", as_current)
+    with pytest.raises(InterruptedRunError):
+        short(tiny_memory, tiny_base, reporter=Looking(), interrupted=interrupted_after(3))
+    assert seen == [tiny_base.device]
+    assert not current
 
 
 def test_dropout_has_no_part_in_whether_a_run_looks_certified(tiny_memory, tiny_base, monkeypatch):

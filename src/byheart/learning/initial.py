@@ -29,8 +29,6 @@ from byheart.model.split import SplitModel
 
 SPREAD = 2.0
 MOST_POSITIONS = 1024
-_MOST_ROUTED = 2**14
-"""Positions of all chosen records up to which an expert's inputs are kept whole until the last is seen."""
 _FEWEST_EACH = 8
 _FAR = 10.0
 _SMALLEST_SHARE = 1e-3
@@ -87,10 +85,10 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
     lengths, records = activations.lengths, activations.memory.records
     chosen = range(0, len(lengths), max(1, len(lengths) * _FEWEST_EACH // MOST_POSITIONS))
     seen = [_Seen() for _ in adapter.placement.sites]
-    # How many positions a site will be given is known beforehand, but for experts, who get what is sent to them.
+    # How many positions a site will be given is known beforehand, but for experts, who get what is sent to them: their
+    # inputs are thinned at the end.
     num_own, num_answers = sum(lengths[i] for i in chosen), sum(len(records[i].answer_ids) for i in chosen)
     own_stride, read_stride = (max(1, num // MOST_POSITIONS) for num in (num_own, num_answers))
-    routed_stride = max(1, num_own // _MOST_ROUTED)
     for places in by_length([lengths[i] for i in chosen], PREFIX_BATCH_TOKENS, activations.num_shared):
         indices = [chosen[place] for place in places]
         batch, hidden = activations.batch(indices)
@@ -100,7 +98,7 @@ def _inputs(adapter: Adapter, split_model: SplitModel, activations: ActivationCa
         num_all, num_read = layout.num_shared + layout.num_rows * layout.num_each, len(batch.predicting_A)
         # By how many positions a site is given: a last layer's MLP only those that are read.
         known = {num_read: (torch.arange(num_read), read_stride), num_all: (own_N, own_stride)}
-        with _watched(adapter, split_model.model, partial(_keep, seen, known, routed_stride)):
+        with _watched(adapter, split_model.model, partial(_keep, seen, known)):
             split_model.suffix(hidden, batch.predicting_A)
     for site, its in zip(adapter.placement.sites, seen, strict=True):
         # An expert that no record asks has no inputs.
@@ -123,14 +121,12 @@ class _Seen:
     num_given: int = 0
 
 
-def _keep(
-    seen: list[_Seen], known: dict[int, tuple[Tensor, int]], routed_stride: int, site: int, input_BTD: Tensor
-) -> None:
+def _keep(seen: list[_Seen], known: dict[int, tuple[Tensor, int]], site: int, input_BTD: Tensor) -> None:
     """Adds a site's input to what it has ``seen``: of so many positions, those that are ``known`` to count, and of them
-    every so many-th; of any other number every ``routed_stride``-th.
+    every so many-th; of any other number all.
     """
     flat_ND = input_BTD.flatten(0, -2)
-    place_N, stride = known.get(len(flat_ND), (torch.arange(len(flat_ND)), routed_stride))
+    place_N, stride = known.get(len(flat_ND), (torch.arange(len(flat_ND)), 1))
     kept_N = place_N[-seen[site].num_given % stride :: stride]
     seen[site].num_given += len(place_N)
     seen[site].parts.append(flat_ND[kept_N].cpu())
